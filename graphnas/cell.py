@@ -1,0 +1,467 @@
+"""Cells and architectures as immutable values, and the canonical form of many cells at once.
+
+A cell is a directed acyclic graph whose vertices carry operation names, inputs first and the output last. Equality
+is labelled equality; `Cell.hash` is equality up to isomorphism. Nothing here imports torch.
+
+Shapes use one alphabet in the whole library: `n` architectures or observations, `v` vertices, `k` operations in the
+vocabulary, `d` latent dimensions, `h` hidden width, `q` candidates judged jointly, `m` outcomes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+OUTPUT = "output"
+
+
+def is_input(op: str) -> bool:
+    """Whether an operation name marks an input vertex: `input`, `input0`, `input1`, ..."""
+    return op == "input" or (op.startswith("input") and op[5:].isdigit())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A neural cell: a directed acyclic graph whose vertices carry operations.
+
+    Vertices are numbered in topological order: inputs first, the output last.
+
+    Example:
+        >>> cell = Cell(("input", "conv3x3", "output"), frozenset({(0, 1), (1, 2)}))
+        >>> cell.size
+        3
+
+    Raises:
+        ValueError: if an edge does not run forward or names no vertex, or if inputs do not come first or the output
+            not last.
+    """
+
+    ops: tuple[str, ...]
+    """Operation of each of the `v` vertices; input labels first and `"output"` last."""
+    edges: frozenset[tuple[int, int]]
+    """Pairs `(i, j)` with `i < j`: the output of vertex `i` feeds vertex `j`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ops", tuple(self.ops))
+        object.__setattr__(self, "edges", frozenset((int(i), int(j)) for i, j in self.edges))
+        if not all(isinstance(op, str) and op for op in self.ops):
+            raise ValueError(f"Expected ops to be non-empty names, but got {self.ops!r}")
+        if len(self.ops) < 2 or self.ops[-1] != OUTPUT or self.ops.count(OUTPUT) != 1:
+            raise ValueError(f"Expected the last vertex alone to be {OUTPUT!r}, but got ops {self.ops!r}")
+        inputs = [is_input(op) for op in self.ops]
+        if not inputs[0] or sorted(inputs, reverse=True) != inputs:
+            raise ValueError(f"Expected input vertices first and at least one, but got ops {self.ops!r}")
+        for i, j in sorted(self.edges):
+            if not 0 <= i < j < len(self.ops):
+                raise ValueError(
+                    f"Expected edges (i, j) with 0 <= i < j < {len(self.ops)} vertices, but got edge ({i}, {j})"
+                )
+            if inputs[j]:
+                raise ValueError(f"Edge ({i}, {j}) leads into vertex {j}, which is an input ({self.ops[j]!r})")
+
+    @property
+    def size(self) -> int:
+        """Number of vertices, inputs and output included."""
+        return len(self.ops)
+
+    @functools.cached_property
+    def adjacency(self) -> BoolArray:
+        """`v x v` matrix, true at `[i, j]` where vertex `i` feeds vertex `j`."""
+        matrix = np.zeros((self.size, self.size), dtype=bool)
+        for i, j in self.edges:
+            matrix[i, j] = True
+        matrix.setflags(write=False)
+        return matrix
+
+    def pruned(self) -> Cell:
+        """This cell without the inner vertices that lie on no path from an input to the output."""
+        keep = _live(self.adjacency[None], np.array([self.size]), sum(map(is_input, self.ops)))[0]
+        if keep.all():
+            return self
+        number = np.cumsum(keep) - 1
+        edges = {(int(number[i]), int(number[j])) for i, j in self.edges if keep[i] and keep[j]}
+        return Cell(tuple(op for op, live in zip(self.ops, keep, strict=True) if live), frozenset(edges))
+
+    def canonical(self) -> Cell:
+        """The member of this cell's isomorphism class whose vertices stand in canonical order."""
+        order = canonical_order(_labels(self.ops)[None], self.adjacency[None], np.array([self.size]))[0]
+        place = np.argsort(order)
+        edges = frozenset((int(place[i]), int(place[j])) for i, j in self.edges)
+        return Cell(tuple(self.ops[i] for i in order), edges)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """32 hex digits, equal for two cells if and only if they are isomorphic as labelled graphs."""
+        return canonical_hashes(_labels(self.ops)[None], self.adjacency[None], np.array([self.size]))[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists for JSON: `{"ops": [...], "edges": [[i, j], ...]}`."""
+        return {"ops": list(self.ops), "edges": [list(edge) for edge in sorted(self.edges)]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Cell:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: naming the key or the edge that is wrong.
+        """
+        if not isinstance(data, Mapping) or set(data) != {"ops", "edges"}:
+            raise ValueError(f"Expected a cell with the keys 'ops' and 'edges', but got {data!r:.200}")
+        ops, edges = data["ops"], data["edges"]
+        if not isinstance(ops, list) or not all(isinstance(op, str) for op in ops):
+            raise ValueError(f"Expected 'ops' to be a list of names, but got {ops!r:.200}")
+        if not isinstance(edges, list):
+            raise ValueError(f"Expected 'edges' to be a list of pairs, but got {edges!r:.200}")
+        for place, edge in enumerate(edges):
+            if not (isinstance(edge, list) and len(edge) == 2 and all(type(end) is int for end in edge)):
+                raise ValueError(f"Expected edges[{place}] to be a pair of vertex numbers, but got {edge!r:.200}")
+        pairs = [(int(i), int(j)) for i, j in edges]
+        repeated = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
+        if repeated:
+            raise ValueError(f"Expected each edge once, but edge {min(repeated)} stands twice in 'edges'")
+        return cls(tuple(ops), frozenset(pairs))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A point of a search space: the space's name and one cell for each of its cell names."""
+
+    space: str
+    """Name of the space that says what is legal and how a network is built."""
+    cells: tuple[Cell, ...]
+    """Cells in the order of `Space.cell_names`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", tuple(self.cells))
+        if not self.cells or not all(isinstance(cell, Cell) for cell in self.cells):
+            raise ValueError(f"Expected cells to be one or more Cell values, but got {self.cells!r:.200}")
+
+    def to_json(self) -> str:
+        """One line of JSON; equal architectures give equal text."""
+        return json.dumps({"space": self.space, "cells": [cell.to_dict() for cell in self.cells]}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: naming what is wrong, with its place.
+        """
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"Expected an architecture as JSON, but {error}") from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Architecture:
+        """An architecture from parsed JSON.
+
+        Raises:
+            ValueError: naming what is wrong, with its place.
+        """
+        if not isinstance(data, dict) or not {"space", "cells"} <= set(data):
+            raise ValueError(f"Expected an architecture with the keys 'space' and 'cells', but got {data!r:.200}")
+        if not isinstance(data["space"], str) or not isinstance(data["cells"], list):
+            raise ValueError("Expected 'space' to be a name and 'cells' a list")
+        cells = []
+        for place, cell in enumerate(data["cells"]):
+            try:
+                cells.append(Cell.from_dict(cell))
+            except ValueError as error:
+                raise ValueError(f"cells[{place}]: {error}") from None
+        return cls(data["space"], tuple(cells))
+
+
+class CellArrays(NamedTuple):
+    """Many cells of one vocabulary as arrays; rows beyond a cell's size are padding.
+
+    Codes of `ops`: 0 input (further inputs follow), then the output, then the operations in the order of the space
+    file; -1 is padding. `Space.vocabulary` lists them.
+    """
+
+    ops: NDArray[np.int8]
+    """`n x v` vocabulary codes, -1 beyond a cell's size."""
+    adjacency: BoolArray
+    """`n x v x v`, true at `[a, i, j]` where vertex `i` feeds vertex `j` of cell `a`."""
+    size: NDArray[np.int8]
+    """`n` numbers of vertices."""
+
+    def take(self, rows: Any) -> CellArrays:
+        """The cells at the given row numbers, mask or slice."""
+        return CellArrays(self.ops[rows], self.adjacency[rows], self.size[rows])
+
+    @property
+    def n(self) -> int:
+        """Number of cells."""
+        return int(self.size.shape[0])
+
+
+def to_arrays(cells: Sequence[Cell], vocabulary: Sequence[str], *, width: int | None = None) -> CellArrays:
+    """Write cells as arrays of vocabulary codes, vertices in their own order.
+
+    Args:
+        cells: `n` cells.
+        vocabulary: Names in the order of their codes.
+        width: Number of vertices to pad to; the largest cell's if None.
+
+    Raises:
+        ValueError: if a cell has an operation outside the vocabulary or more vertices than `width`.
+    """
+    code = {name: number for number, name in enumerate(vocabulary)}
+    largest = max((cell.size for cell in cells), default=2)
+    width = largest if width is None else width
+    if largest > width:
+        raise ValueError(f"Expected cells of at most {width} vertices, but got one of {largest}")
+    ops = np.full((len(cells), width), -1, dtype=np.int8)
+    adjacency = np.zeros((len(cells), width, width), dtype=bool)
+    size = np.array([cell.size for cell in cells], dtype=np.int8)
+    for row, cell in enumerate(cells):
+        try:
+            ops[row, : cell.size] = [code[op] for op in cell.ops]
+        except KeyError as error:
+            raise ValueError(f"Operation {error} is not in the vocabulary {tuple(vocabulary)}") from None
+        adjacency[row, : cell.size, : cell.size] = cell.adjacency
+    return CellArrays(ops, adjacency, size)
+
+
+def from_arrays(arrays: CellArrays, vocabulary: Sequence[str]) -> list[Cell]:
+    """Inverse of `to_arrays`."""
+    edges: list[list[tuple[int, int]]] = [[] for _ in range(arrays.n)]
+    for row, i, j in np.argwhere(arrays.adjacency).tolist():
+        edges[row].append((i, j))
+    names = [[vocabulary[code] for code in row if code >= 0] for row in arrays.ops.tolist()]
+    return [Cell(tuple(ops), frozenset(pairs)) for ops, pairs in zip(names, edges, strict=True)]
+
+
+@functools.lru_cache(maxsize=4096)
+def _label(op: str) -> int:
+    """A number for an operation name that is the same in every process and on every machine."""
+    # Inputs sort first and the output last, so that canonical order is a topological order of the same form.
+    if op == OUTPUT:
+        return 2**62
+    if is_input(op):
+        return int(op[5:] or 0)
+    return 2**20 + int.from_bytes(hashlib.blake2b(op.encode(), digest_size=7).digest(), "big") % 2**61
+
+
+def _labels(ops: Iterable[str]) -> IntArray:
+    return np.array([_label(op) for op in ops], dtype=np.int64)
+
+
+def vocabulary_labels(arrays: CellArrays, vocabulary: Sequence[str]) -> IntArray:
+    """`n x v` vertex labels for `canonical_order`, independent of the vocabulary's order; -1 for padding."""
+    return np.append(_labels(vocabulary), -1)[arrays.ops]
+
+
+def _live(adjacency: BoolArray, size: NDArray[Any], inputs: int) -> BoolArray:
+    """`n x v`: inputs, the output, and the vertices on a path between them."""
+    n, v, _ = adjacency.shape
+    vertex = np.arange(v)
+    from_input = np.broadcast_to(vertex < inputs, (n, v)).copy()
+    to_output = vertex == (size[:, None] - 1)
+    ends = from_input | to_output
+    for j in range(inputs, v):
+        from_input[:, j] |= (adjacency[:, :, j] & from_input).any(1)
+    for i in range(v - 2, -1, -1):
+        to_output[:, i] |= (adjacency[:, i] & to_output).any(1)
+    return ends | (from_input & to_output)
+
+
+def prune_arrays(arrays: CellArrays, *, inputs: int = 1) -> CellArrays:
+    """Drop the inner vertices on no path from an input to the output, in all cells at once."""
+    keep = _live(arrays.adjacency, arrays.size, inputs)
+    keep &= arrays.ops >= 0
+    # A stable sort moves the vertices that stay to the front, in their order.
+    order = np.argsort(~keep, axis=1, kind="stable")
+    size = keep.sum(1).astype(np.int8)
+    valid = np.arange(keep.shape[1]) < size[:, None]
+    pruned = _reorder(arrays, order)
+    adjacency = pruned.adjacency & valid[:, :, None] & valid[:, None, :]
+    return CellArrays(np.where(valid, pruned.ops, np.int8(-1)), adjacency, size)
+
+
+def _reorder(arrays: CellArrays, order: IntArray) -> CellArrays:
+    """Renumber vertices: new vertex `a` is old vertex `order[:, a]`."""
+    rows = np.arange(arrays.n)[:, None]
+    adjacency = arrays.adjacency[rows[:, :, None], order[:, :, None], order[:, None, :]]
+    return CellArrays(arrays.ops[rows, order], adjacency, arrays.size)
+
+
+def canonical_arrays(arrays: CellArrays, vocabulary: Sequence[str]) -> CellArrays:
+    """Renumber the vertices of all cells into canonical order."""
+    return _reorder(arrays, canonical_order(vocabulary_labels(arrays, vocabulary), arrays.adjacency, arrays.size))
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A bijection of 64-bit words that spreads every bit (the finaliser of SplitMix64)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _refine(
+    colour: NDArray[np.uint64], adjacency: NDArray[np.uint64], transposed: NDArray[np.uint64], rounds: int
+) -> NDArray[np.uint64]:
+    """Colour refinement (Weisfeiler-Leman): `n x v` colours that also tell apart the neighbourhoods."""
+    for _ in range(rounds):
+        mixed = _mix(colour)[:, :, None]
+        # n x v x v times n x v x 1; sums of mixed colours are invariant to the neighbours' order.
+        above = (transposed @ mixed)[:, :, 0]
+        below = (adjacency @ mixed)[:, :, 0]
+        colour = _mix(
+            colour * np.uint64(0x9E3779B97F4A7C15)
+            + _mix(above + np.uint64(0x632BE59BD9B4E019))
+            + np.uint64(3) * _mix(below + np.uint64(0xD6E8FEB86659FD93))
+        )
+    return colour
+
+
+def vertex_depth(adjacency: BoolArray) -> IntArray:
+    """`n x v` numbers of edges on the longest path that ends in each vertex."""
+    n, v, _ = adjacency.shape
+    depth = np.zeros((n, v), dtype=np.int64)
+    for j in range(1, v):
+        depth[:, j] = np.where(adjacency[:, :j, j], depth[:, :j] + 1, 0).max(1)
+    return depth
+
+
+def canonical_order(labels: IntArray, adjacency: BoolArray, size: NDArray[Any]) -> IntArray:
+    """A vertex order that depends on each cell's isomorphism class alone.
+
+    Vertices are sorted by role (input, inner, output), longest path from an input, label, and refined colour; ties
+    that refinement cannot break are resolved exactly, by trying every tied vertex and keeping the smallest graph.
+    The order is topological.
+
+    Args:
+        labels: `n x v` non-negative vertex labels, -1 for padding.
+        adjacency: `n x v x v` edges, running forward.
+        size: `n` numbers of vertices.
+
+    Returns:
+        `n x v`: the vertex that stands at each canonical place; padding stays at the end.
+    """
+    n, v = labels.shape
+    if n == 0:
+        return np.zeros((0, v), dtype=np.int64)
+    depth = vertex_depth(adjacency)
+    padding = np.arange(v) >= np.asarray(size)[:, None]
+    inner = (labels >= 2**20) & (labels < 2**62)
+    # Inputs keep depth 0 and come first by label; the output and the padding go last whatever their depth.
+    place = np.where(inner, depth + 1, np.where(padding, 2**41, np.where(labels == 2**62, 2**40, 0)))
+    weights = adjacency.astype(np.uint64)
+    transposed = np.ascontiguousarray(weights.swapaxes(1, 2))
+    start = _mix(labels.astype(np.uint64) * np.uint64(0x2545F4914F6CDD1D) + place.astype(np.uint64))
+    colour = _refine(start, weights, transposed, 3)
+    # Padding is made distinct so that it never counts as a tie.
+    colour[padding] = np.broadcast_to(np.arange(v, dtype=np.uint64), (n, v))[padding]
+    order = _sorted_order(place, labels, colour)
+    tied = _tied(place, labels, colour, order)
+    rows = np.flatnonzero(tied.any(1))
+    if rows.size:
+        order[rows] = _break_ties(
+            place[rows], labels[rows], colour[rows], adjacency[rows], weights[rows], transposed[rows], v
+        )
+    return order
+
+
+def _sorted_order(place: IntArray, labels: IntArray, colour: NDArray[np.uint64]) -> IntArray:
+    return np.lexsort((colour, labels, place), axis=-1)
+
+
+def _tied(place: IntArray, labels: IntArray, colour: NDArray[np.uint64], order: IntArray) -> BoolArray:
+    """`n x (v - 1)`: whether the vertices at places `a` and `a + 1` of the order cannot be told apart."""
+    keys = [np.take_along_axis(key, order, 1) for key in (place, labels, colour)]
+    return np.logical_and.reduce([key[:, 1:] == key[:, :-1] for key in keys])
+
+
+def _break_ties(
+    place: IntArray,
+    labels: IntArray,
+    colour: NDArray[np.uint64],
+    adjacency: BoolArray,
+    weights: NDArray[np.uint64],
+    transposed: NDArray[np.uint64],
+    v: int,
+) -> IntArray:
+    """Individualise and refine: branch over the first tied class until all leaves are discrete, keep the smallest."""
+    n = place.shape[0]
+    source = np.arange(n)  # which cell a branch belongs to
+    leaves: list[tuple[IntArray, IntArray]] = []
+    step = np.uint64(1)
+    while source.size:
+        order = _sorted_order(place[source], labels[source], colour)
+        tied = _tied(place[source], labels[source], colour, order)
+        open_ = tied.any(1)
+        leaves.append((source[~open_], order[~open_]))
+        source, colour, order, tied = source[open_], colour[open_], order[open_], tied[open_]
+        if not source.size:
+            break
+        rows = np.arange(source.size)
+        first = tied.argmax(1)
+        # Members of the first tied class: the run of ties that starts at `first`.
+        run = np.cumsum(~tied & (np.arange(v - 1) >= first[:, None]), axis=1) == 0
+        member = np.zeros((source.size, v), dtype=bool)
+        member[rows, first] = True
+        member[:, 1:] |= run & (np.arange(v - 1) >= first[:, None])
+        # Twins (same predecessors and successors) are interchanged by an automorphism: one branch serves them all.
+        head = order[rows, first]
+        graph = adjacency[source]
+        twin = (graph == graph[rows, head][:, None, :]).all(2)
+        twin &= (graph == graph[rows, :, head][:, :, None]).all(1)
+        twin_in_order = np.take_along_axis(twin, order, 1)
+        all_twins = (twin_in_order | ~member).all(1)
+        member[all_twins] = False
+        member[rows[all_twins], first[all_twins]] = True
+        branch, at = np.nonzero(member)
+        chosen = order[branch, at]
+        colour, source = colour[branch].copy(), source[branch]
+        number = np.arange(branch.size)
+        colour[number, chosen] = _mix(colour[number, chosen] + step)
+        colour = _refine(colour, weights[source], transposed[source], 2)
+        step += np.uint64(1)
+    cells = np.concatenate([cell for cell, _ in leaves])
+    orders = np.concatenate([order for _, order in leaves])
+    # Labels and places agree between leaves of one cell, so the adjacency alone decides.
+    graphs = adjacency[cells[:, None, None], orders[:, :, None], orders[:, None, :]].reshape(cells.size, -1)
+    packed = np.packbits(graphs, axis=1)
+    sorting = np.lexsort((*packed.T[::-1], cells))
+    best = sorting[np.flatnonzero(np.diff(cells[sorting], prepend=-1))]
+    return orders[best]
+
+
+def canonical_hashes(labels: IntArray, adjacency: BoolArray, size: NDArray[Any]) -> list[str]:
+    """Isomorphism-invariant hashes of many cells: 32 hex digits each, equal to `Cell.hash`.
+
+    Args:
+        labels: `n x v` labels from `vocabulary_labels`.
+        adjacency: `n x v x v` edges.
+        size: `n` numbers of vertices.
+    """
+    order = canonical_order(labels, adjacency, size)
+    rows = np.arange(labels.shape[0])[:, None]
+    ordered = np.ascontiguousarray(labels[rows, order].astype("<i8"))
+    graphs = adjacency[rows[:, :, None], order[:, :, None], order[:, None, :]]
+    hashes = []
+    for count, row, graph in zip(np.asarray(size).tolist(), ordered, _edge_bytes(graphs), strict=True):
+        digest = hashlib.blake2b(row[:count].tobytes(), digest_size=16)
+        digest.update(graph[: (count * (count - 1) // 2 + 7) // 8].tobytes())
+        hashes.append(digest.hexdigest())
+    return hashes
+
+
+def _edge_bytes(graphs: BoolArray) -> NDArray[np.uint8]:
+    """Upper triangles packed column by column, so that padding vertices only add trailing zero bits."""
+    v = graphs.shape[1]
+    j, i = np.tril_indices(v, -1)
+    return np.packbits(graphs[:, i, j], axis=1)
