@@ -275,7 +275,8 @@ def _live(adjacency: BoolArray, size: NDArray[Any], inputs: int) -> BoolArray:
         from_input[:, j] |= (adjacency[:, :, j] & from_input).any(1)
     for i in range(v - 2, -1, -1):
         to_output[:, i] |= (adjacency[:, i] & to_output).any(1)
-    return ends | (from_input & to_output)
+    live: BoolArray = ends | (from_input & to_output)
+    return live
 
 
 def prune_arrays(arrays: CellArrays, *, inputs: int = 1) -> CellArrays:
@@ -382,7 +383,8 @@ def _sorted_order(place: IntArray, labels: IntArray, colour: NDArray[np.uint64])
 def _tied(place: IntArray, labels: IntArray, colour: NDArray[np.uint64], order: IntArray) -> BoolArray:
     """`n x (v - 1)`: whether the vertices at places `a` and `a + 1` of the order cannot be told apart."""
     keys = [np.take_along_axis(key, order, 1) for key in (place, labels, colour)]
-    return np.logical_and.reduce([key[:, 1:] == key[:, :-1] for key in keys])
+    tied: BoolArray = np.logical_and.reduce([key[:, 1:] == key[:, :-1] for key in keys])
+    return tied
 
 
 def _break_ties(

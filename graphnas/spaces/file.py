@@ -1,0 +1,135 @@
+"""Reading a space file (TOML): every key known, every value of the right kind, or a refusal that says where."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphnas.cell import OUTPUT, is_input
+from graphnas.spaces.dag import DagTopology
+from graphnas.spaces.topology import Topology
+
+_LIMIT = 1_000_000  # bytes; a space file has a few hundred
+
+
+class SpaceFileError(ValueError):
+    """A space file that cannot be used: names the file, the key and the reason."""
+
+    def __init__(self, path: Path, key: str, reason: str) -> None:
+        super().__init__(f"{path}: {key}: {reason}" if key else f"{path}: {reason}")
+        self.path, self.key, self.reason = path, key, reason
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """The content of a space file, checked."""
+
+    name: str
+    title: str
+    paper: str
+    cells: tuple[str, ...]
+    size: int | None
+    topology: Topology
+    operations: dict[str, dict[str, Any]]
+    network: dict[str, Any] = field(default_factory=dict)
+
+
+def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
+    """Read and check a space file.
+
+    Args:
+        path: The file.
+        limits: Keys of `[topology]` that replace the file's.
+
+    Raises:
+        SpaceFileError: naming file, key and reason.
+    """
+
+    def refuse(key: str, reason: str) -> SpaceFileError:
+        return SpaceFileError(path, key, reason)
+
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise refuse("", f"expected a space file of at most {_LIMIT:,} bytes")
+        data = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise refuse("", f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise refuse("", f"not UTF-8 at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise refuse("", f"not TOML: {error}") from None
+
+    known = {"name", "title", "paper", "cells", "size", "topology", "operations", "network"}
+    for key in data:
+        if key not in known:
+            raise refuse(key, f"unknown key; expected {', '.join(sorted(known))}")
+    for key, kind in (("name", str), ("cells", list), ("topology", dict), ("operations", dict)):
+        if key not in data:
+            raise refuse(key, "missing")
+        if not isinstance(data[key], kind) or not data[key]:
+            raise refuse(key, f"expected a non-empty {kind.__name__}, but got {data[key]!r}")
+    for key in ("title", "paper"):
+        if not isinstance(data.get(key, ""), str):
+            raise refuse(key, f"expected text, but got {data[key]!r}")
+    if not data["name"].replace("_", "").replace("-", "").isalnum():
+        raise refuse("name", f"expected letters, digits, '-' and '_', but got {data['name']!r}")
+    cells = data["cells"]
+    if not all(isinstance(cell, str) and cell.isidentifier() for cell in cells) or len(set(cells)) < len(cells):
+        raise refuse("cells", f"expected distinct names, but got {cells!r}")
+    size = data.get("size")
+    if size is not None and (type(size) is not int or size < 1):
+        raise refuse("size", f"expected a positive whole number, but got {size!r}")
+    for op, table in data["operations"].items():
+        if op == OUTPUT or is_input(op):
+            raise refuse(f"operations.{op}", "the names input and output are reserved")
+        if not isinstance(table, dict) or not isinstance(table.get("module"), str):
+            raise refuse(f"operations.{op}", 'expected a table such as { module = "conv", kernel = 3 }')
+    network = data.get("network", {})
+    if not isinstance(network, dict):
+        raise refuse("network", f"expected a table, but got {network!r}")
+    for key, value in network.items():
+        if key != "skeleton" and (type(value) is not int or value < 1):
+            raise refuse(f"network.{key}", f"expected a positive whole number, but got {value!r}")
+    try:
+        topology = _topology(data["topology"] | dict(limits), tuple(data["operations"]))
+    except _KeyRefused as error:
+        raise refuse(f"topology.{error.key}", error.reason) from None
+    return SpaceFile(
+        name=data["name"],
+        title=data.get("title", data["name"]),
+        paper=data.get("paper", ""),
+        cells=tuple(cells),
+        size=size if not limits else None,
+        topology=topology,
+        operations=data["operations"],
+        network=network,
+    )
+
+
+class _KeyRefused(Exception):
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key, self.reason = key, reason
+
+
+def _topology(table: dict[str, Any], operations: tuple[str, ...]) -> Topology:
+    kind = table.get("kind")
+    if kind != "dag":
+        raise _KeyRefused("kind", f"expected 'dag', but got {kind!r}")
+    known = {"kind", "max_vertices", "max_edges", "prune"}
+    for key in table:
+        if key not in known:
+            raise _KeyRefused(key, f"unknown key for kind 'dag'; expected {', '.join(sorted(known))}")
+    if "max_vertices" not in table:
+        raise _KeyRefused("max_vertices", "missing")
+    for key, least, most in (("max_vertices", 2, 64), ("max_edges", 1, 2016)):
+        value = table.get(key, least)
+        if type(value) is not int or not least <= value <= most:
+            raise _KeyRefused(key, f"expected a whole number from {least} to {most}, but got {value!r}")
+    prune = table.get("prune", True)
+    if not isinstance(prune, bool):
+        raise _KeyRefused("prune", f"expected true or false, but got {prune!r}")
+    return DagTopology(operations, max_vertices=table["max_vertices"], max_edges=table.get("max_edges"), prune=prune)
