@@ -1,0 +1,170 @@
+"""Figures of a search as SVG: the incumbent curve and the map of the latent space."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = NDArray[np.float64]
+
+SOURCE_COLOURS = {
+    "acquisition": "#2f6fb7",
+    "sample": "#2b8c96",
+    "edit": "#8b5bb5",
+    "mutation": "#8b5bb5",
+    "random": "#98a2b0",
+    "fallback": "#c2475b",
+}
+_INK = "#3d4652"
+
+
+def source_kind(source: str) -> str:
+    """The part of a trial's source before the colon: `"fallback: no candidate"` is a `"fallback"`."""
+    return source.split(":")[0].strip() or "unknown"
+
+
+def source_colour(source: str) -> str:
+    """The colour of a source in figures and tables."""
+    return SOURCE_COLOURS.get(source_kind(source), "#d1722a")
+
+
+def incumbent_curve(
+    numbers: Sequence[int],
+    values: Sequence[float],
+    sources: Sequence[str],
+    *,
+    ylabel: str = "validation accuracy",
+    maximize: bool = True,
+) -> str:
+    """Draw the best value so far against the trial, with every trial as a dot in the colour of its source.
+
+    Args:
+        numbers: `n` trial numbers, ascending.
+        values: `n` objective values.
+        sources: `n` sources of the proposals.
+        ylabel: Name of the objective.
+        maximize: Whether larger is better.
+
+    Returns:
+        An SVG document whose text stays text.
+    """
+    figure, axes = _axes(7.2, 3.6)
+    order = np.asarray(values, dtype=float)
+    best = np.maximum.accumulate(order) if maximize else np.minimum.accumulate(order)
+    axes.step(numbers, best, where="post", color="#d1722a", linewidth=2, zorder=2, label="best so far")
+    for kind in dict.fromkeys(map(source_kind, sources)):
+        rows = [row for row, source in enumerate(sources) if source_kind(source) == kind]
+        axes.scatter(
+            [numbers[row] for row in rows], order[rows], s=26, color=source_colour(kind), label=kind, zorder=3,
+            edgecolors="white", linewidths=0.6,
+        )  # fmt: skip
+    # Trainings that failed to learn must not flatten the part of the axis where the search happens.
+    if len(order) >= 5 and maximize:
+        low, high = float(np.quantile(order, 0.1)), float(order.max())
+        margin = max(high - low, 1e-3) * 0.25
+        bottom = max(float(order.min()), low - 4 * margin)
+        axes.set_ylim(bottom - margin, high + margin)
+    axes.set_xlabel("trial")
+    axes.set_ylabel(ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    return _svg(figure, "incumbent")
+
+
+def latent_map(
+    background: FloatArray, points: FloatArray, values: FloatArray, *, label: str = "validation accuracy"
+) -> str:
+    """Draw the search in the two leading principal components of latent points.
+
+    Args:
+        background: `b x d` latent points of random cells, which fix the components.
+        points: `n x d` latent points of the trials in order.
+        values: `n` objective values, larger is better.
+        label: Name of the objective.
+
+    Returns:
+        An SVG document; the path joins the successive incumbents.
+    """
+    centre = background.mean(0)
+    components = np.linalg.svd(background - centre, full_matrices=False)[2][:2]
+    ground, trials = (background - centre) @ components.T, (points - centre) @ components.T
+    if components.shape[0] < 2:
+        ground, trials = (np.pad(array, ((0, 0), (0, 1))) for array in (ground, trials))
+    figure, axes = _axes(7.2, 4.6)
+    axes.scatter(ground[:, 0], ground[:, 1], s=7, color="#9aa3ae", alpha=0.5, linewidths=0, label="random cells")
+    low = float(np.quantile(values, 0.1))
+    shown = axes.scatter(
+        trials[:, 0], trials[:, 1], c=values, s=40, cmap="viridis", vmin=low, vmax=max(float(values.max()), low + 1e-6),
+        edgecolors="white", linewidths=0.7, zorder=3, label="trials",
+    )  # fmt: skip
+    best = np.maximum.accumulate(values)
+    steps = np.flatnonzero(np.diff(best, prepend=-np.inf) > 0)
+    axes.plot(
+        trials[steps, 0], trials[steps, 1], color="#d1722a", linewidth=1.6, zorder=2.5, label="path of the best so far"
+    )
+    axes.scatter(
+        trials[steps[-1:], 0],
+        trials[steps[-1:], 1],
+        s=170,
+        marker="*",
+        color="#d1722a",
+        edgecolors="white",
+        zorder=5,
+        label="best",
+    )
+    axes.set_xlabel("first principal component")
+    axes.set_ylabel("second principal component")
+    bar = figure.colorbar(shown, ax=axes, extend="min", pad=0.02)
+    bar.set_label(label, color=_INK)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=_INK, labelsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="best")
+    return _svg(figure, "latent")
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_INK)
+    axes.tick_params(colors=_INK, labelsize=9)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: Figure, prefix: str) -> str:
+    """The figure as SVG, equal for equal data, with identifiers that stay unique beside another figure's."""
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "legend.labelcolor": _INK}):
+        legend = figure.axes[0].get_legend()
+        for entry in legend.get_texts() if legend else []:
+            entry.set_color(_INK)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+
+
+def follow_text_colour(svg: str) -> str:
+    """The figure with its ink in the colour of the text around it, for pages with a dark mode."""
+    return svg.replace(_INK, "currentColor")

@@ -1,0 +1,286 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from graphnas import studies
+from graphnas.cell import Architecture
+from graphnas.engines import LocalProcesses
+from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
+from graphnas.search import RandomCellSampler
+from graphnas.spaces import Space
+from graphnas.studies import Event, StudyError, StudyLocked, TooManyFailures
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@dataclass
+class EdgeCount:
+    """Values a cell by its edges and vertices, in no time; misbehaves where it is told to."""
+
+    name: str = "edge-count"
+    misbehave: str = ""
+    """What happens to cells with an even number of edges."""
+    seconds: float = 0.0
+
+    def evaluate(
+        self,
+        architecture: Architecture,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+        hyperparameters: Mapping[str, Any] | None = None,
+        report: Report | None = None,
+        folder: str | Path | None = None,
+    ) -> Result:
+        cell = architecture.cells[0]
+        time.sleep(self.seconds)
+        if self.misbehave and len(cell.edges) % 2 == 0:
+            if self.misbehave == "fails":
+                raise EvaluationFailed("an even number of edges")
+            if self.misbehave == "raises":
+                raise ZeroDivisionError("division by an even number")
+            if self.misbehave == "nan":
+                return Result(float("nan"))
+            if self.misbehave == "text":
+                return "0.5"  # type: ignore[return-value]
+            if self.misbehave == "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.misbehave == "hangs":
+                time.sleep(600)
+            if self.misbehave == "interrupts":
+                raise KeyboardInterrupt
+        value = len(cell.edges) / 10 + len(cell.ops) / 1000
+        curve = (value / 2, value)
+        for step, accuracy in enumerate(curve, start=1):
+            if report is not None:
+                report(step, {"val_accuracy": accuracy})
+        metrics = {"parameters": 1000.0 * len(cell.ops), "val_accuracy": value}
+        return Result(value, metrics, {"val_accuracy": curve}, 0.01, 0.01, budget or 2, seed, self.name)
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return Space.load("nasbench101")
+
+
+def start(folder: Path, space: Space, evaluator: EdgeCount | None = None) -> optuna.Study:
+    return studies.create(
+        folder,
+        space,
+        evaluator or EdgeCount(),
+        RandomCellSampler(space, seed=3),
+        config={"sampler": {"kind": "random", "seed": 3}},
+    )
+
+
+def test_a_search_leaves_settings_environment_and_whole_trials(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path / "search", space)
+    studies.run(study, space, EdgeCount(), n_trials=4, budget=7, seed=5)
+    config = tomllib.loads((tmp_path / "search" / "config.toml").read_text())
+    assert config["space"] == {"name": "nasbench101"}
+    assert config["sampler"] == {"class": "RandomCellSampler", "kind": "random", "seed": 3}
+    environment = json.loads((tmp_path / "search" / "environment.json").read_text())
+    assert environment["seed"] == 3
+    assert "optuna" in environment["versions"]
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    for trial in study.trials:
+        attributes = trial.user_attrs
+        cell = studies.architecture(trial).cells[0]
+        assert trial.value == pytest.approx(len(cell.edges) / 10 + len(cell.ops) / 1000)
+        assert attributes["graphnas:hash"] == space.hash(studies.architecture(trial))
+        assert attributes["graphnas:metrics"]["parameters"] == 1000 * len(cell.ops)
+        assert attributes["graphnas:curve"] == {"val_accuracy": [trial.value / 2, trial.value]}
+        assert trial.intermediate_values == {1: trial.value / 2, 2: trial.value}
+        assert (attributes["graphnas:seed"], attributes["graphnas:budget"]) == (5, 7)
+        assert attributes["graphnas:seconds"] == 0.01
+        assert attributes["graphnas:attempts"] == 1
+
+
+def test_worker_processes_give_the_same_trials(tmp_path: Path, space: Space) -> None:
+    events: list[Event] = []
+    study = start(tmp_path, space)
+    with LocalProcesses(workers=2) as engine:
+        studies.run(study, space, EdgeCount(), n_trials=6, executor=engine, on_event=events.append)
+    alone = studies.create(tmp_path / "alone", space, EdgeCount(), RandomCellSampler(space, seed=3))
+    studies.run(alone, space, EdgeCount(), n_trials=6)
+    assert [trial.value for trial in study.trials] == [trial.value for trial in alone.trials]
+    assert sum(event.kind == "finished" for event in events) == 6
+    assert (tmp_path / "trials" / "0" / "progress.jsonl").read_text().count("\n") == 2
+
+
+def test_a_study_in_memory_needs_no_folder(space: Space) -> None:
+    study = optuna.create_study(direction="maximize", sampler=RandomCellSampler(space, seed=0))
+    studies.run(study, space, EdgeCount(), n_trials=3)
+    assert len(studies.finished(study)) == 3
+
+
+def test_further_objectives_are_metrics(tmp_path: Path, space: Space) -> None:
+    study = studies.create(
+        tmp_path,
+        space,
+        EdgeCount(),
+        RandomCellSampler(space, seed=0),
+        directions=("maximize", "minimize"),
+        objectives=("value", "parameters"),
+    )
+    studies.run(study, space, EdgeCount(), n_trials=2)
+    for trial in study.trials:
+        assert trial.values[1] == 1000 * len(studies.architecture(trial).cells[0].ops)
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "reason"),
+    [
+        ("fails", "an even number of edges"),
+        ("raises", "ZeroDivisionError: division by an even number"),
+        ("nan", "objective 'value' is nan"),
+        ("text", "to return a Result, but got '0.5'"),
+    ],
+)
+def test_a_candidate_that_fails_keeps_its_reason(tmp_path: Path, space: Space, misbehave: str, reason: str) -> None:
+    evaluator = EdgeCount(misbehave=misbehave)
+    study = start(tmp_path, space, evaluator)
+    studies.run(study, space, evaluator, n_trials=12, max_failure_rate=1.0)
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert 0 < len(failed) < 12 == len(study.trials)
+    assert all(reason in trial.user_attrs["graphnas:reason"] for trial in failed)
+
+
+def test_hung_and_dead_workers_fail_their_candidate_alone(tmp_path: Path, space: Space) -> None:
+    for misbehave, reason in (("hangs", "time limit"), ("dies", "in each of 2 attempts")):
+        evaluator = EdgeCount(misbehave=misbehave)
+        study = start(tmp_path / misbehave, space, evaluator)
+        with LocalProcesses(workers=2, timeout=3.0) as engine:
+            studies.run(study, space, evaluator, n_trials=4, executor=engine, max_attempts=2)
+        failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+        assert 0 < len(failed) < 4 == len(study.trials)
+        assert all(reason in trial.user_attrs["graphnas:reason"] for trial in failed)
+
+
+def test_a_search_stops_above_the_failure_rate(tmp_path: Path, space: Space) -> None:
+    evaluator = EdgeCount(misbehave="raises")
+    study = start(tmp_path, space, evaluator)
+    with pytest.raises(TooManyFailures, match="division by an even number"):
+        studies.run(study, space, evaluator, n_trials=100, max_failure_rate=0.1)
+    assert len(studies.finished(study)) == 10
+
+
+def test_resume_goes_on_to_the_same_number(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    studies.run(study, space, EdgeCount(), n_trials=3)
+    moved = tmp_path.with_name("moved")
+    tmp_path.rename(moved)
+    again = studies.resume(moved)
+    assert isinstance(again.sampler, RandomCellSampler)
+    studies.run(again, space, EdgeCount(), n_trials=5)
+    assert [trial.number for trial in again.trials] == [0, 1, 2, 3, 4]
+    hashes = [trial.user_attrs["graphnas:hash"] for trial in again.trials]
+    assert len(set(hashes)) == 5
+
+
+def test_an_interrupted_candidate_is_evaluated_again_under_its_number(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    with pytest.raises(KeyboardInterrupt):
+        studies.run(study, space, EdgeCount(misbehave="interrupts"), n_trials=12)
+    left = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+    assert [trial.user_attrs["graphnas:attempts"] for trial in left] == [0]
+    again = studies.resume(tmp_path)
+    studies.run(again, space, EdgeCount(), n_trials=12)
+    assert [trial.state for trial in again.trials] == [TrialState.COMPLETE] * 12
+    assert studies.architecture(again.trials[left[0].number]) == studies.architecture(left[0])
+
+
+def test_a_trial_without_a_proposal_counts_for_nothing(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    study.ask()
+    studies.run(study, space, EdgeCount(), n_trials=2)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] + [TrialState.COMPLETE] * 2
+    assert study.trials[0].user_attrs["graphnas:reason"] == studies.INTERRUPTED
+
+
+def test_a_candidate_that_kills_the_coordinator_is_given_up(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    trial = study.ask()
+    space.suggest(trial)
+    trial.set_user_attr("graphnas:attempts", 3)
+    studies.run(study, space, EdgeCount(), n_trials=2)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert "lost 3 times" in study.trials[0].user_attrs["graphnas:reason"]
+
+
+def test_an_enqueued_candidate_survives_an_interrupted_proposal(tmp_path: Path, space: Space) -> None:
+    import numpy as np
+
+    (wanted,) = space.sample(1, np.random.default_rng(8))
+    study = start(tmp_path, space)
+    study.enqueue_trial(space.parameters(wanted))
+    study.ask()
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert space.hash(studies.architecture(study.trials[1])) == space.hash(wanted)
+
+
+def test_a_second_coordinator_is_refused_and_a_dead_ones_lock_taken_over(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    script = (
+        "import fcntl, json, os, sys\n"
+        "file = open(sys.argv[1], 'a+'); fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "file.write(json.dumps({'pid': os.getpid(), 'host': 'localhost'})); file.flush()\n"
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    lock = str(tmp_path / "coordinator.lock")
+    with subprocess.Popen(
+        [sys.executable, "-c", script, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(StudyLocked, match=f"process {other.pid} on localhost"):
+            studies.run(study, space, EdgeCount(), n_trials=1)
+        other.kill()
+    (tmp_path / "coordinator.lock").write_text(json.dumps({"pid": other.pid, "host": socket.gethostname()}))
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert len(study.trials) == 1
+
+
+def test_another_hosts_lock_is_void_when_it_shows_no_sign_of_life(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    lock = tmp_path / "coordinator.lock"
+    lock.write_text('{"pid": 1, "host": "elsewhere"}')
+    with pytest.raises(StudyLocked, match="elsewhere"):
+        studies.run(study, space, EdgeCount(), n_trials=1)
+    stamp = lock.stat().st_mtime - 120
+    os.utime(lock, (stamp, stamp))
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert len(study.trials) == 1
+
+
+def test_folders_that_hold_no_search_are_refused_by_name(tmp_path: Path, space: Space) -> None:
+    with pytest.raises(StudyError, match=r"config\.toml is missing"):
+        studies.resume(tmp_path)
+    start(tmp_path, space)
+    with pytest.raises(StudyError, match="holds a search already"):
+        start(tmp_path, space)
+    (tmp_path / "study.db").write_text("no database at all")
+    with pytest.raises(StudyError, match=r"study\.db is no SQLite database"):
+        studies.resume(tmp_path)
+    (tmp_path / "config.toml").write_text("seed = = 1")
+    with pytest.raises(StudyError, match=r"config\.toml: .*line 1"):
+        studies.resume(tmp_path)
+
+
+def test_settings_survive_toml() -> None:
+    settings = {"name": 'a "b"\n\\ é \x7f', "on": True, "table": {"x": 0.5, "n": 3, "list": ["a", 1], "none": None}}
+    del settings["table"]["none"]  # type: ignore[attr-defined]
+    assert tomllib.loads(studies.to_toml({**settings, "gone": None})) == settings
