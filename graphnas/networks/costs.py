@@ -1,0 +1,112 @@
+"""Parameters and multiply-adds: of many cells' networks by arithmetic, and of one module by running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from graphnas.cell import CellArrays, IntArray, prune_arrays
+from graphnas.networks.channels import vertex_channels
+from graphnas.networks.skeleton import StackedSkeleton
+
+
+def count_costs(
+    arrays: CellArrays,
+    operations: Mapping[str, Mapping[str, Any]],
+    skeleton: StackedSkeleton | Mapping[str, Any],
+    *,
+    classes: int = 10,
+    in_channels: int = 3,
+    image_size: int = 32,
+) -> tuple[IntArray, IntArray]:
+    """Trainable parameters and multiply-adds of the networks of many cells, without building one.
+
+    Args:
+        arrays: `n` cells; dead vertices are dropped first.
+        operations: The space's table, in the order of the operations' codes.
+        skeleton: Sizes of the network, or a space's `[network]` table.
+        classes: Number of outputs of the classifier.
+        in_channels: Channels of the image.
+        image_size: Height and width of the image in pixels.
+
+    Returns:
+        `n` parameters of convolutions, batch normalisations and the dense layer, and `n` multiply-adds of the
+        convolutions and the dense layer for one image.
+    """
+    if not isinstance(skeleton, StackedSkeleton):
+        skeleton = StackedSkeleton.of(skeleton)
+    arrays = prune_arrays(arrays)
+    n, v = arrays.ops.shape
+    vertex = np.arange(v)
+    output = arrays.size[:, None] - 1
+    # Squared kernel sizes by operation code; 0 for vertices without weights.
+    area = np.zeros(2 + len(operations) + 1, dtype=np.int64)
+    for code, table in enumerate(operations.values(), start=2):
+        if table["module"] == "conv":
+            area[code] = table["kernel"] ** 2
+    taps = area[arrays.ops]
+    # The cell's input is projected to the channels of each vertex that it feeds, the output included.
+    projected = arrays.adjacency[:, 0] & (vertex > 0) & (vertex <= output)
+
+    channels, pixels = skeleton.channels, image_size**2
+    weights = np.full(n, 9 * in_channels * channels, dtype=np.int64)
+    normalised = np.full(n, channels, dtype=np.int64)
+    macs = weights * pixels
+    side = image_size
+    for stack, cells in enumerate(skeleton.cell_channels()):
+        if stack:
+            side //= 2
+        for (width, out), repeats in _runs(cells):
+            c = vertex_channels(arrays, width, out)
+            cell_weights = (taps * c * c + projected * width * c).sum(1)
+            weights += repeats * cell_weights
+            normalised += repeats * (((taps > 0) * c) + projected * c).sum(1)
+            macs += repeats * cell_weights * side**2
+    dense = cells[-1][1] * classes
+    return weights + 2 * normalised + dense + classes, macs + dense
+
+
+def _runs(cells: list[tuple[int, int]]) -> list[tuple[tuple[int, int], int]]:
+    return [(pair, cells.count(pair)) for pair in dict.fromkeys(cells)]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def count_macs(module: nn.Module, input_size: tuple[int, int, int]) -> int:
+    """Multiply-adds of the convolutions and dense layers for one input, found by running the module on zeros.
+
+    Args:
+        module: A network of one tensor; also on the meta device, where nothing is computed.
+        input_size: Channels, height and width of the input.
+    """
+    total = 0
+
+    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv2d):
+            taps = layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
+        else:
+            taps = inputs[0].shape[-1]
+        total += output.numel() * taps
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(add) for layer in layers]
+    like = next(module.parameters(), torch.empty(0))
+    training = {layer: layer.training for layer in module.modules()}
+    try:
+        module.eval()
+        with torch.no_grad():
+            module(like.new_zeros((1, *input_size)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for layer, mode in training.items():
+            layer.training = mode
+    return total
