@@ -1,0 +1,1 @@
+"""Published notations of architectures, read and written."""
