@@ -1,0 +1,41 @@
+"""Checkpoints of a training: one safetensors file with the tensors and, as its metadata, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_NAME = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Replace the folder's checkpoint; a crash in between leaves the old one whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{_NAME}.{os.getpid()}.partial"
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    os.replace(partial, folder / _NAME)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and state of the folder's checkpoint; None if it has none.
+
+    Raises:
+        ValueError: if the file is not a checkpoint.
+    """
+    path = folder / _NAME
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            state = json.loads((file.metadata() or {})["state"])
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"Expected a checkpoint in {path}, but {error}") from None
+    return tensors, state
