@@ -1,0 +1,232 @@
+"""Training a candidate's network as an evaluator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from graphnas.cell import Architecture
+from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
+from graphnas.networks import NetworkSpace, StackedNetwork, build_network, count_macs, count_parameters
+from graphnas.tasks import Task, load_task
+from graphnas.training import (
+    TrainingConfig,
+    TrainingDiverged,
+    TrainingOutcome,
+    evaluate_split,
+    predict,
+    train,
+)
+
+
+@dataclass(frozen=True)
+class TestedNetwork:
+    """A trained network and what it reaches on data that no search has seen."""
+
+    __test__ = False  # the name is no test's
+
+    network: StackedNetwork
+    """The network in evaluation mode."""
+    test_accuracy: float
+    """Fraction of the test split that is classified correctly."""
+    test_loss: float
+    """Mean cross-entropy on the test split in nats."""
+    validation_accuracy: float
+    """Fraction of the validation split that is classified correctly."""
+
+
+class TrainingEvaluator:
+    """Builds an architecture's network, trains it, and returns its validation accuracy after the last epoch.
+
+    Instances are small and can be pickled: data is loaded where the evaluation runs.
+
+    Args:
+        space: Gives the operations and the skeleton.
+        task: Name of a task.
+        epochs: Epochs of a training without a budget.
+        channels: Channels of the stem.
+        stacks: Number of stacks.
+        cells_per_stack: Cells in each stack.
+        device: Where to train.
+        config: Settings of the training; the defaults are made for digits.
+
+    Raises:
+        ValueError: if the task is not known or a size is not a positive integer.
+    """
+
+    def __init__(
+        self,
+        space: NetworkSpace,
+        task: str = "digits",
+        *,
+        epochs: int = 20,
+        channels: int = 16,
+        stacks: int = 3,
+        cells_per_stack: int = 1,
+        device: str = "cpu",
+        config: TrainingConfig | None = None,
+    ) -> None:
+        self.space = space
+        self.task = task
+        self.epochs = epochs
+        self.sizes: dict[str, Any] = {"channels": channels, "stacks": stacks, "cells_per_stack": cells_per_stack}
+        self.device = device
+        self.config = config or TrainingConfig()
+        for name, value in {"epochs": epochs, **self.sizes}.items():
+            if value < 1:
+                raise ValueError(f"Expected {name} to be a positive integer, but got {value!r}")
+        _task(task)
+
+    @property
+    def name(self) -> str:
+        """Names the task."""
+        return f"training:{self.task}"
+
+    def evaluate(
+        self,
+        architecture: Architecture,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+        hyperparameters: Mapping[str, Any] | None = None,
+        report: Report | None = None,
+        folder: str | Path | None = None,
+    ) -> Result:
+        """Train an architecture; `value` is the validation accuracy after the last epoch.
+
+        Args:
+            architecture: An architecture of the space.
+            budget: Epochs; `epochs` if None. The learning rate falls to 0 at the last of them.
+            seed: Of initial weights, order and shifts of the images.
+            hyperparameters: Fields of `TrainingConfig` to replace.
+            report: Called after each epoch with losses and accuracies.
+            folder: Where the checkpoint, by which an interrupted training is resumed, and the predictions on
+                validation and test images are kept.
+
+        Raises:
+            EvaluationFailed: if the network cannot be built, diverges or does not fit into memory.
+            ValueError: if a hyperparameter is unknown or out of range, or the folder holds another training.
+        """
+        config = self._config(hyperparameters)
+        network, outcome = self._trained(architecture, self._epochs(budget), seed, config, report, folder)
+        task = _task(self.task)
+        metrics = {name: values[-1] for name, values in outcome.curve.items()}
+        metrics["parameters"] = float(count_parameters(network))
+        metrics["macs"] = float(count_macs(network, (task.in_channels, task.image_size, task.image_size)))
+        metrics["cpu_seconds"] = outcome.cpu_seconds
+        predictions = {}
+        if folder is not None:
+            for split in ("validation", "test"):
+                logits = predict(network, getattr(task, split).images)
+                predictions[split] = Path(folder) / f"predictions-{split}.npy"
+                np.save(predictions[split], logits.softmax(1).cpu().numpy().astype(np.float32))
+        return Result(
+            value=metrics["validation_accuracy"],
+            metrics=metrics,
+            curve=outcome.curve,
+            seconds=outcome.seconds,
+            cost=outcome.cpu_seconds,
+            budget=self._epochs(budget),
+            seed=seed,
+            evaluator=self.name,
+            predictions=predictions,
+        )
+
+    def test(
+        self,
+        architecture: Architecture,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+        hyperparameters: Mapping[str, Any] | None = None,
+        folder: str | Path | None = None,
+    ) -> TestedNetwork:
+        """Test accuracy of an architecture's network, for the end of a search.
+
+        Args:
+            architecture: As in `evaluate`.
+            budget: As in `evaluate`.
+            seed: As in `evaluate`.
+            hyperparameters: As in `evaluate`.
+            folder: Folder of the same evaluation, whose weights are used; without one the network is trained again.
+
+        Raises:
+            EvaluationFailed: as in `evaluate`.
+            ValueError: as in `evaluate`.
+        """
+        config = self._config(hyperparameters)
+        network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder)
+        network.eval()
+        task = _task(self.task)
+        test_loss, test_accuracy = evaluate_split(network, task.test)
+        return TestedNetwork(network, test_accuracy, test_loss, evaluate_split(network, task.validation)[1])
+
+    def _epochs(self, budget: int | None) -> int:
+        if budget is None:
+            return self.epochs
+        if budget < 1:
+            raise ValueError(f"Expected a budget of at least one epoch, but got {budget!r}")
+        return int(budget)
+
+    def _config(self, hyperparameters: Mapping[str, Any] | None) -> TrainingConfig:
+        known = {field.name for field in fields(TrainingConfig)}
+        unknown = set(hyperparameters or ()) - known
+        if unknown:
+            raise ValueError(f"Expected hyperparameters of {sorted(known)}, but got {sorted(unknown)}")
+        return replace(self.config, **(hyperparameters or {}))
+
+    def _trained(
+        self,
+        architecture: Architecture,
+        epochs: int,
+        seed: int,
+        config: TrainingConfig,
+        report: Report | None,
+        folder: str | Path | None,
+    ) -> tuple[StackedNetwork, TrainingOutcome]:
+        task = _task(self.task)
+        generator = torch.Generator().manual_seed(seed)
+        try:
+            network = build_network(
+                architecture,
+                self.space,
+                **self.sizes,
+                classes=task.classes,
+                in_channels=task.in_channels,
+                generator=generator,
+            )
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise EvaluationFailed(f"the network cannot be built: {error}") from error
+        identity = f"{architecture.to_json()} {sorted(self.sizes.items())}"
+        try:
+            outcome = train(
+                network,
+                task,
+                epochs=epochs,
+                seed=seed,
+                device=self.device,
+                config=config,
+                report=report,
+                folder=folder,
+                identity=identity,
+            )
+        except TrainingDiverged as error:
+            raise EvaluationFailed(f"diverged: {error}") from error
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise EvaluationFailed(f"out of memory: {error}") from error
+        except RuntimeError as error:
+            # Torch reports both a tensor too large for the machine's memory and an image too small for a pool so.
+            reason = "out of memory" if "allocate" in str(error) else "the training failed"
+            raise EvaluationFailed(f"{reason}: {error}") from error
+        return network, outcome
+
+
+@functools.cache
+def _task(name: str) -> Task:
+    return load_task(name)

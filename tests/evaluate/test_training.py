@@ -1,0 +1,101 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphnas.cell import Architecture, Cell
+from graphnas.evaluate import EvaluationFailed, TrainingEvaluator
+from graphnas.spaces import Space
+from graphnas.training import TrainingConfig
+
+SPACE = Space.load("nasbench101")
+ARCHITECTURE = Architecture("nasbench101", (Cell(("input", "conv3x3", "output"), frozenset({(0, 1), (1, 2)})),))
+WIDE = Architecture(
+    "nasbench101",
+    (
+        Cell(
+            ("input", *["conv1x1"] * 3, "output"),
+            frozenset({(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)}),
+        ),
+    ),
+)
+
+
+def small() -> TrainingEvaluator:
+    return TrainingEvaluator(SPACE, epochs=2, channels=4, stacks=2)
+
+
+def test_a_result_carries_what_was_measured(tmp_path: Path) -> None:
+    steps: list[int] = []
+    evaluator = pickle.loads(pickle.dumps(small()))
+    result = evaluator.evaluate(
+        ARCHITECTURE, seed=1, folder=tmp_path, report=lambda epoch, metrics: steps.append(epoch)
+    )
+    assert steps == [1, 2]
+    assert result.value == result.metrics["validation_accuracy"] == result.curve["validation_accuracy"][-1]
+    assert 0.3 < result.value <= 1
+    # Stem 36 + 8; cells (16 + 8) + (144 + 8) and (32 + 16) + (576 + 16); dense 80 + 10.
+    assert result.metrics["parameters"] == 44 + 176 + 640 + 90
+    assert result.metrics["macs"] == 36 * 64 + 160 * 64 + 608 * 16 + 80
+    assert (result.budget, result.seed, result.evaluator) == (2, 1, "training:digits")
+    assert result.cost is not None
+    assert result.cost > 0
+    probabilities = np.load(result.predictions["validation"])
+    assert probabilities.shape == (360, 10)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+def test_equal_seeds_give_equal_results_and_the_folder_keeps_the_weights(tmp_path: Path) -> None:
+    first = small().evaluate(ARCHITECTURE, seed=3, folder=tmp_path)
+    again = small().evaluate(ARCHITECTURE, seed=3)
+    assert first.curve == again.curve
+    loaded = small().test(ARCHITECTURE, seed=3, folder=tmp_path)
+    retrained = small().test(ARCHITECTURE, seed=3)
+    assert loaded.test_accuracy == retrained.test_accuracy
+    assert loaded.validation_accuracy == first.value
+    assert not loaded.network.training
+
+
+def test_budget_and_hyperparameters_replace_the_defaults() -> None:
+    result = small().evaluate(ARCHITECTURE, budget=1, hyperparameters={"learning_rate": 0.01})
+    assert result.budget == len(result.curve["train_loss"]) == 1
+    with pytest.raises(ValueError, match="but got \\['optimizer'\\]"):
+        small().evaluate(ARCHITECTURE, hyperparameters={"optimizer": "adam"})
+    with pytest.raises(ValueError, match="at least one epoch"):
+        small().evaluate(ARCHITECTURE, budget=0)
+
+
+def test_candidates_that_cannot_be_built_fail() -> None:
+    with pytest.raises(EvaluationFailed, match="at least as many channels") as failure:
+        TrainingEvaluator(SPACE, channels=2).evaluate(WIDE)
+    assert failure.value.reason.startswith("the network cannot be built")
+
+
+def test_diverging_candidates_fail() -> None:
+    config = TrainingConfig(learning_rate=1e30, warmup=0, clip_norm=1e30)
+    with pytest.raises(EvaluationFailed, match="diverged: the"):
+        TrainingEvaluator(SPACE, epochs=2, channels=4, config=config).evaluate(ARCHITECTURE)
+
+
+def test_too_many_pools_for_the_image_fail() -> None:
+    with pytest.raises(EvaluationFailed, match="the training failed"):
+        TrainingEvaluator(SPACE, epochs=1, channels=2, stacks=5).evaluate(ARCHITECTURE)
+
+
+def test_what_a_report_raises_passes_through() -> None:
+    class Pruned(Exception):
+        pass
+
+    def prune(epoch: int, metrics: object) -> None:
+        raise Pruned
+
+    with pytest.raises(Pruned):
+        small().evaluate(ARCHITECTURE, report=prune)
+
+
+def test_settings_are_validated() -> None:
+    with pytest.raises(ValueError, match="digit"):
+        TrainingEvaluator(SPACE, "unknown")
+    with pytest.raises(ValueError, match="epochs to be a positive integer"):
+        TrainingEvaluator(SPACE, epochs=0)
