@@ -192,10 +192,12 @@ def load_space(folder: str | Path) -> Space:
 
 def load_encoder(folder: str | Path, *, device: str = "cpu") -> Any:
     """The encoder of the search in a folder, or None if it uses none."""
+    name = read_config(folder).get("sampler", {}).get("encoder")
+    if name is None:
+        return None
     from graphnas.encoders import CellAutoencoder
 
-    name = read_config(folder).get("sampler", {}).get("encoder")
-    return None if name is None else CellAutoencoder.from_pretrained(name, device=device)
+    return CellAutoencoder.from_pretrained(name, device=device, space=load_space(folder))
 
 
 def make_sampler(kind: str, space: Space, *, encoder: Any = None, seed: int | None = None) -> BaseSampler:
@@ -209,9 +211,7 @@ def make_sampler(kind: str, space: Space, *, encoder: Any = None, seed: int | No
     if kind == "random":
         return search.RandomCellSampler(space, seed=seed)
     if kind == "evolution":
-        from graphnas.search.evolution import RegularizedEvolutionSampler
-
-        return RegularizedEvolutionSampler(space, seed=seed)
+        return search.RegularizedEvolutionSampler(space, seed=seed)
     raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
 
 

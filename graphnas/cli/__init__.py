@@ -1,0 +1,1 @@
+"""The `graphnas` command. Modules here import typer and rich only; everything else is imported inside commands."""

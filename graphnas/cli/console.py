@@ -1,0 +1,160 @@
+"""What all commands share: options, exit codes, and how results and errors reach the user.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad data, 130 interrupted. Results go to standard output, as text or,
+with `--json`, as one JSON value; errors go to standard error as one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from graphnas.spaces import Space
+
+FAILED, USAGE, BAD_DATA, INTERRUPTED = 1, 2, 3, 130
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+SpaceArgument = Annotated[str, typer.Argument(metavar="SPACE", help="Name of a space, or path of a space file.")]
+EncoderOption = Annotated[str, typer.Option("--encoder", help="Name of a trained encoder, or its folder.")]
+
+
+class BadData(Exception):
+    """A file does not hold what it should; the message names the file and the reason."""
+
+
+class Failed(Exception):
+    """The work was done in vain; the message says why."""
+
+
+class Commands(TyperGroup):
+    """Turns what commands raise into exit codes and one line on standard error.
+
+    Set GRAPHNAS_TRACEBACK=1 to see where an error comes from.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            # Commands leave what to do next in the exception.
+            complain(str(interrupt) or "interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            code = _exit_code(error)
+            if code is None or os.environ.get("GRAPHNAS_TRACEBACK"):
+                raise
+            complain(" ".join(str(error).split()) or type(error).__name__)
+            raise typer.Exit(code) from None
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The code of an error that is the user's or the data's; None for one that is ours."""
+    if isinstance(error, (Failed, MemoryError)):
+        return FAILED
+    if isinstance(error, (BadData, ValueError, OSError)):
+        return BAD_DATA
+    engines, studies = sys.modules.get("graphnas.engines"), sys.modules.get("graphnas.studies")
+    evaluate = sys.modules.get("graphnas.evaluate.protocol")
+    failures = [
+        getattr(module, name)
+        for module, name in (
+            (engines, "EngineError"),
+            (studies, "TooManyFailures"),
+            (evaluate, "EvaluationFailed"),
+        )
+        if module is not None
+    ]
+    return FAILED if isinstance(error, tuple(failures)) else None
+
+
+def complain(message: str) -> None:
+    """Say one line on standard error."""
+    typer.echo(f"graphnas: {message}", err=True)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON value to standard output."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def console() -> Console:
+    """Standard output for tables; as wide as they need where it is no terminal."""
+    from rich.console import Console
+
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=200)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: str = "") -> None:
+    """Print a table; columns named in `right`, separated by spaces, are aligned to the right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right.split() else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if item is None else str(item)) for item in row))
+    console().print(table)
+
+
+def open_space(name: str) -> Space:
+    """The space of a command's argument."""
+    from graphnas.spaces import Space
+
+    if not name.endswith(".toml") and name not in Space.names():
+        known = ", ".join(Space.names())
+        raise typer.BadParameter(f"{name!r} is no search space; known: {known}, or a path that ends in .toml")
+    return Space.load(name)
+
+
+def choose_device(device: Device) -> str:
+    """The torch device of an option."""
+    import torch
+
+    if device is Device.auto:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device is Device.cuda and not torch.cuda.is_available():
+        raise typer.BadParameter("no CUDA device was found; --device cpu computes without one")
+    return str(device.value)
+
+
+def set_threads(number: int) -> None:
+    """Bound the threads of numpy and torch in this process; call it before they are imported."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(number)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(number)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of at most 64 MiB."""
+    if path.stat().st_size > 2**26:
+        raise BadData(f"{path}: expected at most 64 MiB, but got {path.stat().st_size / 2**20:.0f} MiB")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadData(f"{path}: {error}") from None

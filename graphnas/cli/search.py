@@ -1,0 +1,359 @@
+"""`graphnas search`: propose, evaluate, record, and end with the best cell as a network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphnas.cli.console import (
+    BadData,
+    Device,
+    DeviceOption,
+    Failed,
+    JsonOption,
+    choose_device,
+    console,
+    open_space,
+    print_json,
+    print_table,
+    set_threads,
+)
+from graphnas.cli.objectives import (
+    EpochsOption,
+    ObjectiveOption,
+    TaskOption,
+    make_evaluator,
+    objective_word,
+    test_best,
+    value_label,
+)
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+    from graphnas.evaluate import Evaluator
+    from graphnas.spaces import Space
+
+
+class Sampler(StrEnum):
+    """What proposes cells."""
+
+    latent_bo = "latent-bo"
+    random = "random"
+    evolution = "evolution"
+
+
+def search(
+    space: Annotated[
+        str | None, typer.Argument(metavar="SPACE", help="Name of a space, or path of a space file.")
+    ] = None,
+    task: TaskOption = None,
+    objective: ObjectiveOption = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Finished trials at the end; 40 if not given.")
+    ] = None,
+    sampler: Annotated[
+        Sampler | None, typer.Option("--sampler", help="What proposes cells; latent-bo if not given.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", help="Name of a trained encoder, or its folder; the space's own if not given."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
+    ] = None,
+    epochs: EpochsOption = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Worker processes; 0 evaluates in this one. 2 by default.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=1, help="Seconds after which a candidate is killed.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Minutes after which no further candidate starts.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of results; results/DATE-NAME if not given.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with the search of this folder.")] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="File of architectures to evaluate first.")] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a space for the best cell.
+
+    Everything is kept in one folder: the study, figures, the report, and the best cell as a drawing and as a network
+    in plain PyTorch. A search that was killed goes on with --resume FOLDER and loses nothing that had finished.
+
+    [bold]Examples[/bold]
+
+      graphnas search nasbench101 --task digits --trials 40
+
+      graphnas search nasbench101 --objective table --sampler evolution --trials 150 --workers 0
+
+      graphnas search --resume results/2025-01-31-nasbench101-digits
+    """
+    set_threads(1)
+    import optuna
+
+    from graphnas import studies
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if resume is not None:
+        given = {
+            "SPACE": space, "--task": task, "--objective": objective, "--sampler": sampler, "--encoder": encoder,
+            "--seed": seed, "--epochs": epochs, "--out": out, "--init": init,
+        }  # fmt: skip
+        for name, value in given.items():
+            if value is not None:
+                raise typer.BadParameter(
+                    f"{name} is a setting of the search in {resume} and cannot be changed by --resume"
+                )
+        folder = resume
+        settings = studies.read_config(folder)
+        study = studies.resume(folder)
+        loaded = studies.load_space(folder)
+    else:
+        if space is None:
+            raise typer.BadParameter("SPACE is missing; `graphnas spaces list` shows what there is")
+        loaded = open_space(space)
+        settings = {
+            "space": {"name": loaded.name, "file": "space.toml" if space.endswith(".toml") else None},
+            "sampler": {
+                "kind": (sampler or Sampler.latent_bo).value,
+                "seed": seed or 0,
+                "encoder": _encoder_name(loaded, sampler, encoder),
+            },
+            "evaluator": {"objective": objective_word(task, objective), "epochs": epochs},
+            "search": {"trials": trials or 40, "workers": 2 if workers is None else workers},
+        }
+        folder = _new_folder(loaded, settings["evaluator"]["objective"]) if out is None else out
+        study = None
+    table = settings["search"]
+    n_trials = trials or int(table["trials"])
+    workers = int(table["workers"]) if workers is None else workers
+    timeout = table.get("timeout") if timeout is None else timeout
+    objective = settings["evaluator"]["objective"]
+    evaluator = make_evaluator(
+        objective,
+        loaded,
+        epochs=settings["evaluator"].get("epochs"),
+        # A table answers without computing; asking torch for devices would only cost time.
+        device=choose_device(device) if objective.startswith("task") else "cpu",
+    )
+    if study is None:
+        settings["search"]["timeout"] = timeout
+        study = _create(folder, loaded, evaluator, settings, init)
+    screen = console()
+    try:
+        with _terminable():
+            _run(study, loaded, evaluator, n_trials, workers, timeout, minutes, screen if not as_json else None)
+            _conclude(folder, study, loaded, evaluator, screen, as_json)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; graphnas search --resume {folder} goes on") from None
+
+
+def _encoder_name(space: Space, sampler: Sampler | None, encoder: str | None) -> str | None:
+    from graphnas.content import content_folder
+
+    if encoder is None:
+        shipped = content_folder("encoders") / space.name / "config.toml"
+        if not shipped.is_file():
+            if sampler in (None, Sampler.latent_bo):
+                raise BadData(
+                    f"There is no trained encoder for {space.name}: fit one with `graphnas train` and give its folder "
+                    "as --encoder, or choose --sampler evolution"
+                )
+            return None
+        return space.name
+    return str(Path(encoder).absolute()) if Path(encoder).is_dir() else encoder
+
+
+def _new_folder(space: Space, objective: str) -> Path:
+    name = f"{date.today().isoformat()}-{space.name}-{'table' if objective.startswith('table') else objective[5:]}"
+    folder, number = Path("results") / name, 2
+    while folder.exists():
+        folder, number = Path("results") / f"{name}-{number}", number + 1
+    return folder
+
+
+def _create(
+    folder: Path, space: Space, evaluator: Evaluator, settings: dict[str, Any], init: Path | None
+) -> optuna.Study:
+    from graphnas import studies
+    from graphnas.cli.architectures import read_architectures
+
+    first = [] if init is None else read_architectures(init, space)
+    encoder = None
+    if settings["sampler"]["encoder"] is not None:
+        from graphnas.encoders import CellAutoencoder
+
+        encoder = CellAutoencoder.from_pretrained(settings["sampler"]["encoder"], space=space)
+    sampler = studies.make_sampler(
+        settings["sampler"]["kind"], space, encoder=encoder, seed=settings["sampler"]["seed"]
+    )
+    if settings["space"]["file"] is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(space.path, folder / "space.toml")
+    study = studies.create(folder, space, evaluator, sampler, config=settings)
+    for architecture in first:
+        study.enqueue_trial(space.parameters(architecture))
+    return study
+
+
+def _run(
+    study: optuna.Study,
+    space: Space,
+    evaluator: Evaluator,
+    n_trials: int,
+    workers: int,
+    timeout: float | None,
+    minutes: float | None,
+    screen: Any,
+) -> None:
+    from graphnas import studies
+    from graphnas.cli.live import SearchDisplay
+    from graphnas.engines import LocalProcesses
+
+    with contextlib.ExitStack() as stack:
+        on_event = None
+        if screen is not None:
+            best = studies.best(study)
+            on_event = stack.enter_context(
+                SearchDisplay(
+                    screen,
+                    n_trials,
+                    len(studies.finished(study)),
+                    best=best[0].values[0] if best else None,
+                    label=value_label(evaluator),
+                )
+            )
+        engine = stack.enter_context(LocalProcesses(workers, 1, timeout)) if workers else None
+        studies.run(
+            study,
+            space,
+            evaluator,
+            n_trials=n_trials,
+            executor=engine,
+            timeout=None if minutes is None else minutes * 60,
+            on_event=on_event,
+            seed=studies.read_config(studies.folder_of(study) or Path())["sampler"].get("seed", 0),
+        )
+
+
+def _conclude(
+    folder: Path, study: optuna.Study, space: Space, evaluator: Evaluator, screen: Any, as_json: bool
+) -> None:
+    """Judge the best cell on test data, once, and write everything that a search leaves."""
+    from graphnas import studies
+    from graphnas.report import page
+
+    best = studies.best(study, 5)
+    finished = studies.finished(study)
+    if not best:
+        reasons = [trial.user_attrs.get("graphnas:reason", "") for trial in finished]
+        page.write_report(folder, study, space)
+        raise Failed(f"no candidate could be evaluated; the last reason: {reasons[-1] if reasons else 'no trial'}")
+    winner = best[0]
+    test, network = test_best(
+        evaluator,
+        studies.architecture(winner),
+        seed=winner.user_attrs["graphnas:seed"],
+        budget=winner.user_attrs["graphnas:budget"],
+        folder=folder / "trials" / str(winner.number),
+    )
+    if network is not None:
+        from graphnas.networks import export_source
+
+        export_source(
+            network,
+            folder,
+            operations=space.operations,
+            title=f"The best cell of a search of {space.name}: trial {winner.number}.",
+        )
+    label = value_label(evaluator)
+    report = page.write_report(folder, study, space, encoder=studies.load_encoder(folder), test=test, label=label)
+    if as_json:
+        print_json(
+            {
+                "folder": str(folder),
+                "trials": len(finished),
+                "failed": len(finished) - len(study.get_trials(deepcopy=False, states=(_complete(),))),
+                "sources": page.sources(finished),
+                "best": [_record(rank, trial) for rank, trial in enumerate(best, start=1)],
+                "test": test,
+                "report": str(report),
+            }
+        )
+        return
+    print_table(
+        f"Best {len(best)} of {len(finished)} trials",
+        ("rank", "trial", "cell", label, "parameters", "source", "seconds"),
+        [_row(rank, trial) for rank, trial in enumerate(best, start=1)],
+        right=f"rank trial parameters seconds {label}" if " " not in label else "rank trial parameters seconds",
+    )
+    counts = ", ".join(f"{count} {source}" for source, count in page.sources(finished).items())
+    screen.print(f"\nSources of the proposals: {counts}", highlight=False)
+    if "test_accuracy" in test:
+        screen.print(f"Test accuracy of the best cell: [bold]{test['test_accuracy']:.4f}[/bold]", highlight=False)
+    screen.print(f"Results: {folder}/ (open {report.name})", highlight=False, soft_wrap=True)
+
+
+def _complete() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState.COMPLETE
+
+
+def _row(rank: int, trial: FrozenTrial) -> Sequence[Any]:
+    from graphnas import studies
+    from graphnas.report import page
+
+    count = page.parameters(trial)
+    return (
+        rank,
+        trial.number,
+        page.compact(studies.architecture(trial)),
+        f"{trial.values[0]:.4f}",
+        None if count is None else f"{count:,}",
+        trial.user_attrs.get("graphnas:source", ""),
+        f"{trial.user_attrs.get('graphnas:seconds') or 0:.1f}",
+    )
+
+
+def _record(rank: int, trial: FrozenTrial) -> dict[str, Any]:
+    from graphnas.report import page
+
+    return {
+        "rank": rank,
+        "trial": trial.number,
+        "value": trial.values[0],
+        "parameters": page.parameters(trial),
+        "source": trial.user_attrs.get("graphnas:source", ""),
+        "seconds": trial.user_attrs.get("graphnas:seconds"),
+        "architecture": json.loads(trial.user_attrs["graphnas:architecture"]),
+    }
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a request to terminate end the search as an interrupt does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

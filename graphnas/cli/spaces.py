@@ -1,0 +1,147 @@
+"""`graphnas spaces`: what can be searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from graphnas.cli.console import JsonOption, SeedOption, SpaceArgument, open_space, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="List, show, check and draw from search spaces.")
+
+
+@app.command("list", epilog="Example: graphnas spaces list")
+def list_spaces(as_json: JsonOption = False) -> None:
+    """List the spaces that come with graphnas."""
+    from graphnas.spaces import Space
+
+    rows = [_summary(Space.load(name)) for name in Space.names()]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "",
+        ("name", "title", "classes", "operations", "paper"),
+        [(row["name"], row["title"], _count(row["size"]), ", ".join(row["operations"]), row["paper"]) for row in rows],
+        right="classes",
+    )
+
+
+@app.command(epilog="Example: graphnas spaces show nasbench101")
+def show(space: SpaceArgument, as_json: JsonOption = False) -> None:
+    """Show one space."""
+    loaded = open_space(space)
+    summary = _summary(loaded)
+    if as_json:
+        print_json(summary)
+        return
+    topology = ", ".join(f"{key} {value}" for key, value in summary["topology"].items())
+    network = ", ".join(f"{key} {value}" for key, value in summary["network"].items())
+    rows = [
+        ("name", summary["name"]),
+        ("title", summary["title"]),
+        ("paper", summary["paper"]),
+        ("cells", ", ".join(summary["cells"])),
+        ("operations", ", ".join(summary["operations"])),
+        ("topology", topology),
+        ("network", network),
+        ("classes", _count(summary["size"])),
+        ("decisions", summary["decisions"]),
+        ("file", loaded.path),
+    ]
+    print_table("", ("", ""), rows)
+
+
+@app.command(epilog="Example: graphnas spaces check myspace.toml")
+def check(file: Annotated[Path, typer.Argument(help="A space file.")], as_json: JsonOption = False) -> None:
+    """Check a space file; a mistake is named with its key and ends with exit code 3."""
+    import numpy as np
+
+    from graphnas.spaces import Space
+
+    space = Space.load(file)
+    for architecture in space.sample(16, np.random.default_rng(0)):
+        space.validate(architecture)
+    if as_json:
+        print_json({"file": str(file), "ok": True, **_summary(space)})
+    else:
+        typer.echo(f"{file} is a valid space: {space.title}, {len(space.operations)} operations")
+
+
+@app.command(epilog="Example: graphnas spaces sample nasbench101 -n 5 --out cells.json")
+def sample(
+    space: SpaceArgument,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Number of architectures.")] = 1,
+    seed: SeedOption = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write, one architecture a line.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw random architectures, one JSON value a line."""
+    import numpy as np
+
+    loaded = open_space(space)
+    drawn = loaded.sample(n, np.random.default_rng(seed))
+    if out is not None:
+        out.write_text("".join(f"{architecture.to_json()}\n" for architecture in drawn), encoding="utf-8")
+    if as_json:
+        import json
+
+        print_json([json.loads(architecture.to_json()) for architecture in drawn])
+    elif out is None:
+        for architecture in drawn:
+            typer.echo(architecture.to_json())
+    else:
+        typer.echo(f"{n} architectures written to {out}")
+
+
+@app.command(epilog="Example: graphnas spaces draw nasbench101 --seed 3 --out cell.svg")
+def draw(
+    space: SpaceArgument,
+    file: Annotated[
+        Path | None, typer.Argument(help="File of architectures; the first is drawn. A random one if left out.")
+    ] = None,
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option("--out", help="SVG file to write.")] = Path("cell.svg"),
+    as_json: JsonOption = False,
+) -> None:
+    """Draw an architecture as SVG."""
+    import numpy as np
+
+    from graphnas.cli.architectures import read_architectures
+    from graphnas.report.drawing import architecture_svg
+
+    loaded = open_space(space)
+    if file is None:
+        (architecture,) = loaded.sample(1, np.random.default_rng(seed))
+    else:
+        architecture = read_architectures(file, loaded)[0]
+    out.write_text(architecture_svg(architecture, loaded.cell_names) + "\n", encoding="utf-8")
+    if as_json:
+        import json
+
+        print_json({"file": str(out), "architecture": json.loads(architecture.to_json())})
+    else:
+        typer.echo(f"Drawn to {out}")
+
+
+def _summary(space: Any) -> dict[str, Any]:
+    settings = {"kind": "dag"} | {
+        key: value for key in ("max_vertices", "max_edges") if (value := getattr(space.topology, key, None)) is not None
+    }
+    return {
+        "name": space.name,
+        "title": space.title,
+        "paper": space.paper,
+        "cells": list(space.cell_names),
+        "operations": list(space.operations),
+        "topology": settings,
+        "network": dict(space.network),
+        "size": space.size,
+        "decisions": len(space.decision_names),
+    }
+
+
+def _count(size: int | None) -> str:
+    return "not counted" if size is None else f"{size:,}"
