@@ -24,7 +24,9 @@ CELLS = [
 READER = """
 import sys
 from pathlib import Path
+import torch
 from safetensors.torch import load_file, save_file
+torch.set_num_threads(1)  # the order of additions depends on it
 try:
     import graphnas
 except ImportError:
