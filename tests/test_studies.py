@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from optuna.trial import TrialState
 
 from graphnas import studies
 from graphnas.cell import Architecture
-from graphnas.engines import LocalProcesses
+from graphnas.engines import LocalProcesses, WorkerLost
 from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
 from graphnas.search import RandomCellSampler
 from graphnas.spaces import Space
@@ -32,7 +33,7 @@ class EdgeCount:
 
     name: str = "edge-count"
     misbehave: str = ""
-    """What happens to cells with an even number of edges."""
+    """What happens to cells with an even number of 3 x 3 convolutions."""
     seconds: float = 0.0
 
     def evaluate(
@@ -47,9 +48,9 @@ class EdgeCount:
     ) -> Result:
         cell = architecture.cells[0]
         time.sleep(self.seconds)
-        if self.misbehave and len(cell.edges) % 2 == 0:
+        if self.misbehave and cell.ops.count("conv3x3") % 2 == 0:
             if self.misbehave == "fails":
-                raise EvaluationFailed("an even number of edges")
+                raise EvaluationFailed("an even number of convolutions")
             if self.misbehave == "raises":
                 raise ZeroDivisionError("division by an even number")
             if self.misbehave == "nan":
@@ -144,7 +145,7 @@ def test_further_objectives_are_metrics(tmp_path: Path, space: Space) -> None:
 @pytest.mark.parametrize(
     ("misbehave", "reason"),
     [
-        ("fails", "an even number of edges"),
+        ("fails", "an even number of convolutions"),
         ("raises", "ZeroDivisionError: division by an even number"),
         ("nan", "objective 'value' is nan"),
         ("text", "to return a Result, but got '0.5'"),
@@ -159,14 +160,40 @@ def test_a_candidate_that_fails_keeps_its_reason(tmp_path: Path, space: Space, m
     assert all(reason in trial.user_attrs["graphnas:reason"] for trial in failed)
 
 
+class Unreliable(Executor):
+    """Loses the worker of every first attempt at a candidate."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.calls += 1
+        future: Future[Any] = Future()
+        if self.calls % 2:
+            future.set_exception(WorkerLost("worker process 7 died"))
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def test_a_candidate_whose_worker_was_lost_is_tried_again(tmp_path: Path, space: Space) -> None:
+    events: list[Event] = []
+    study = start(tmp_path, space)
+    studies.run(study, space, EdgeCount(), n_trials=3, executor=Unreliable(), on_event=events.append)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    assert [trial.user_attrs["graphnas:attempts"] for trial in study.trials] == [2, 2, 2]
+    assert [event.reason for event in events if event.kind == "retried"] == ["worker process 7 died"] * 3
+
+
+@pytest.mark.slow
 def test_hung_and_dead_workers_fail_their_candidate_alone(tmp_path: Path, space: Space) -> None:
     for misbehave, reason in (("hangs", "time limit"), ("dies", "in each of 2 attempts")):
         evaluator = EdgeCount(misbehave=misbehave)
         study = start(tmp_path / misbehave, space, evaluator)
         with LocalProcesses(workers=2, timeout=3.0) as engine:
-            studies.run(study, space, evaluator, n_trials=4, executor=engine, max_attempts=2)
+            studies.run(study, space, evaluator, n_trials=6, executor=engine, max_attempts=2)
         failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
-        assert 0 < len(failed) < 4 == len(study.trials)
+        assert 0 < len(failed) < 6 == len(study.trials)
         assert all(reason in trial.user_attrs["graphnas:reason"] for trial in failed)
 
 

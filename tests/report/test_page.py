@@ -1,0 +1,137 @@
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState, create_trial
+
+from graphnas.cell import Architecture, Cell
+from graphnas.report import compact, draw_figures, write_report
+from graphnas.spaces import Space
+
+VOID = {"meta", "br", "link", "img"}
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to and checks that its tags are balanced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in ("href", "src", "xlink:href"):
+                self.references.append(str(value))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+class Sizes:
+    """Stands for an encoder: the latent point of a cell is its sizes."""
+
+    def encode(self, architectures: list[Architecture]) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = [(len(a.cells[0].ops), len(a.cells[0].edges), a.cells[0].ops.count("conv3x3")) for a in architectures]
+        z = torch.tensor(rows, dtype=torch.float32)
+        return z, torch.zeros_like(z)
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return Space.load("nasbench101")
+
+
+@pytest.fixture(scope="module")
+def study(space: Space) -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    for number, architecture in enumerate(space.sample(8, np.random.default_rng(1))):
+        attributes = {
+            "graphnas:architecture": architecture.to_json(),
+            "graphnas:hash": space.hash(architecture),
+            "graphnas:source": "random" if number < 4 else "acquisition",
+            "graphnas:metrics": {"parameters": 1000.0 * number},
+            "graphnas:seconds": 2.5,
+        }
+        failed = number == 5
+        if failed:
+            attributes["graphnas:reason"] = "diverged: loss <nan> & more"
+        study.add_trial(
+            create_trial(
+                state=TrialState.FAIL if failed else TrialState.COMPLETE,
+                value=None if failed else 0.9 + number / 100,
+                user_attrs=attributes,
+            )
+        )
+    return study
+
+
+def test_the_report_is_one_file_that_needs_nothing_else(tmp_path: Path, study: optuna.Study, space: Space) -> None:
+    (tmp_path / "config.toml").write_text('name = "<b>"\n')
+    path = write_report(tmp_path, study, space, encoder=Sizes(), test={"test_accuracy": 0.9812})  # type: ignore[arg-type]
+    html = path.read_text()
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    inner = [reference[1:] for reference in page.references if not reference.startswith("data:image/png")]
+    assert all(reference.startswith(("#", "data:image/png")) for reference in page.references)
+    assert len(set(page.ids)) == len(page.ids)
+    assert set(inner) <= set(page.ids)
+    namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r"https?://[^\"'\s<>)]+", html)) <= namespaces
+    assert "@import" not in html
+    text = " ".join(page.text)
+    for expected in ("0.9812", "0.9700", "diverged: loss <nan> & more", 'name = "<b>"', "All trials"):
+        assert expected in text
+
+
+def test_the_best_cell_is_kept_as_json_and_as_a_drawing(tmp_path: Path, study: optuna.Study, space: Space) -> None:
+    write_report(tmp_path, study, space, test={"test_accuracy": 0.5})
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["trial"] == 7
+    assert best["value"] == pytest.approx(0.97)
+    assert best["test"] == {"test_accuracy": 0.5}
+    assert space.hash(Architecture.from_dict(best["architecture"])) == best["hash"]
+    ET.fromstring((tmp_path / "best.svg").read_text())
+    assert not (tmp_path / "figures" / "latent.svg").exists()
+
+
+def test_figures_are_equal_for_equal_studies(study: optuna.Study, space: Space) -> None:
+    first, second = (draw_figures(study, space, encoder=Sizes()) for _ in range(2))  # type: ignore[arg-type]
+    assert set(first) == {"incumbent", "latent"}
+    assert first == second
+    for svg in first.values():
+        ET.fromstring(svg)
+    assert "acquisition" in first["incumbent"]
+
+
+def test_a_search_without_a_result_has_a_report(tmp_path: Path, space: Space) -> None:
+    path = write_report(tmp_path, optuna.create_study(), space)
+    assert "none yet" in path.read_text()
+    assert not (tmp_path / "best.json").exists()
+
+
+def test_a_cell_as_one_line() -> None:
+    cell = Cell(("input", "conv3x3", "maxpool3x3", "output"), frozenset({(0, 1), (0, 2), (1, 2), (2, 3)}))
+    assert compact(Architecture("x", (cell,))) == "1 conv3x3(0) · 2 maxpool3x3(0,1) · out(2)"
+    assert compact(Architecture("x", (cell,)), width=14) == "1 conv3x3(0) …"
