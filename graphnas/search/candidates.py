@@ -1,0 +1,97 @@
+"""Candidates of the latent search: architectures with the latent points where they truly lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphnas.cell import Architecture, CellArrays
+from graphnas.spaces import Space
+
+
+class Encoder(Protocol):
+    """What the latent search needs of an autoencoder; `graphnas.encoders.CellAutoencoder` is one."""
+
+    latent_dim: int
+    """Latent dimension `d` of an architecture."""
+
+    def encode(self, architectures: Sequence[Architecture] | CellArrays) -> tuple[Tensor, Tensor]:
+        """Latent mean and log-variance, `n x d` each."""
+
+    def decode_arrays(self, z: Tensor) -> CellArrays:
+        """The legal cells that `n x d` latent points decode to, those of one architecture in consecutive rows."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Architectures from one source, each of another class."""
+
+    source: str
+    """What found them: `acquisition`, `sample` or `edit`."""
+    cells: CellArrays
+    """Cells of `n` architectures, those of one architecture in consecutive rows."""
+    hashes: tuple[str, ...]
+    """`n` hashes."""
+    z: Tensor
+    """`n x d` latent means in double precision, on the CPU."""
+
+    def architecture(self, row: int, space: Space) -> Architecture:
+        """The architecture at a row."""
+        parts = len(space.cell_names)
+        cells = space.from_arrays(self.cells.take(slice(row * parts, (row + 1) * parts)))
+        return Architecture(space.name, tuple(one.cells[0] for one in cells))
+
+
+class CandidateSource:
+    """Turns latent points and edits into candidates: decoded, re-encoded, de-duplicated.
+
+    Args:
+        space: The space of all candidates.
+        encoder: Places architectures and decodes points.
+    """
+
+    def __init__(self, space: Space, encoder: Encoder) -> None:
+        self.space = space
+        self.encoder = encoder
+        self._edits: dict[str, Candidates] = {}
+
+    def encode(self, architectures: Sequence[Architecture] | CellArrays) -> Tensor:
+        """`n x d` latent means in double precision, on the CPU."""
+        with torch.no_grad():
+            mu, _ = self.encoder.encode(architectures)
+        return mu.double().cpu()
+
+    def decode(self, z: Tensor, source: str) -> Candidates:
+        """What `n x d` points decode to, the first of each class in the points' order, at its own latent mean."""
+        with torch.no_grad():
+            cells = self.encoder.decode_arrays(z.float())
+        hashes = self.space.hashes(cells)
+        first: dict[str, int] = {}
+        for row, key in enumerate(hashes):
+            first.setdefault(key, row)
+        parts = len(self.space.cell_names)
+        rows = np.array(list(first.values()), dtype=np.int64)
+        cells = cells.take((rows[:, None] * parts + np.arange(parts)).reshape(-1))
+        return Candidates(source, cells, tuple(first), self.encode(cells))
+
+    def listed(self, architectures: Sequence[Architecture], source: str) -> Candidates:
+        """Given architectures as candidates, the first of each class."""
+        first: dict[str, Architecture] = {}
+        for key, architecture in zip(self.space.hashes(architectures), architectures, strict=True):
+            first.setdefault(key, architecture)
+        unique = list(first.values())
+        return Candidates(source, self.space.to_arrays(unique), tuple(first), self.encode(unique))
+
+    def edits(self, architecture: Architecture, key: str) -> Candidates | None:
+        """All architectures one edit away, None if there are none; cached by the architecture's hash."""
+        if key not in self._edits:
+            neighbours = self.space.neighbours(architecture)
+            if not neighbours:
+                return None
+            self._edits[key] = self.listed(neighbours, "edit")
+        return self._edits[key]

@@ -1,0 +1,231 @@
+"""What our Optuna samplers share: reading the study, proposing an architecture nobody holds, and recording it.
+
+A sampler sees the whole study through the attributes `graphnas:architecture` and `graphnas:hash` of its trials,
+finished and running, whichever sampler proposed them. It keeps no random state: every proposal draws from
+`np.random.default_rng((seed, trial.number))`, so a resumed or parallel search needs none. What it caches is a pure
+function of the trials and can be lost at any time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import zlib
+from abc import abstractmethod
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from graphnas.cell import Architecture
+from graphnas.spaces import Space
+from graphnas.spaces.space import ARCHITECTURE_KEY, HASH_KEY
+
+SOURCE_KEY = "graphnas:source"
+"""Trial attribute that says what proposed the architecture."""
+
+_CLAIMS = 8  # proposals a trial makes before it accepts one that another process claimed at the same moment
+_DRAWS = (16, 64, 256, 1024, 4096)  # random architectures looked through for one that is new
+
+
+class Proposal(NamedTuple):
+    """An architecture for a trial."""
+
+    architecture: Architecture
+    hash: str
+    """`Space.hash` of the architecture."""
+    source: str
+    """What proposed it, such as `random`, `acquisition`, or `fallback: ...` with the reason."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a study knows about one architecture."""
+
+    architecture: Architecture
+    hash: str
+    """`Space.hash` of the architecture."""
+    value: float
+    """Mean of its finished trials' values, larger is better; NaN if none of them has a finite one."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The architectures of a study, by hash, in the order of their (last) trials."""
+
+    finished: Mapping[str, Observation]
+    """Architectures with at least one finished trial, failed ones included."""
+    running: Mapping[str, Architecture]
+    """Architectures that wait for their first value."""
+
+    @cached_property
+    def hashes(self) -> Set[str]:
+        """Hashes of all architectures that were proposed so far."""
+        return self.finished.keys() | self.running.keys()
+
+
+class CellSampler(BaseSampler):
+    """Base of samplers that propose whole architectures of a space.
+
+    A trial's architecture is not known to the study before. Once all architectures of the space are (or none new was
+    found among five thousand random ones), the sampler repeats a random one with the source
+    `fallback: no new architecture`; a study that should end there looks at the source. Parameters of a trial beside
+    the architecture are drawn at random, repeatably by seed, trial number and name.
+
+    Args:
+        space: The space to propose from.
+        seed: Makes proposals a function of the study's trials; drawn at random if None and kept in `seed`.
+    """
+
+    _reads_values = True
+
+    def __init__(self, space: Space, *, seed: int | None = None) -> None:
+        if seed is not None and seed < 0:
+            raise ValueError(f"Expected seed to be None or at least 0, but got {seed}")
+        self.space = space
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+        """Seed of all proposals."""
+        self._lock = threading.Lock()
+        self._parsed: dict[str, tuple[Architecture, str]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def propose(self, history: History, rng: np.random.Generator) -> Proposal:
+        """Choose the architecture of the next trial; called under a lock.
+
+        Args:
+            history: All other trials of the study.
+            rng: Source of all randomness.
+        """
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Refuse a study that this sampler cannot serve, and name an enqueued architecture's source.
+
+        Raises:
+            ValueError: if the study has several objectives and the sampler reads values.
+        """
+        if self._reads_values and len(study.directions) > 1:
+            raise ValueError(
+                f"Expected a study with one objective for {type(self).__name__}, but got {len(study.directions)}"
+            )
+        if self._is_enqueued(trial):
+            self._record(study, trial, {SOURCE_KEY: "enqueued"})
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The decisions of the space, the same for every trial."""
+        return self.space.distributions()
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Propose an architecture, claim it on the trial, and return its decisions."""
+        if self._is_enqueued(trial):
+            return {}
+        # Threads of this process take turns; another process may claim the same architecture between our reading
+        # and writing. Whoever reads after both writes sees it and proposes again.
+        with self._lock:
+            history = self._read(study, trial.number)
+            for attempt in range(_CLAIMS):
+                entropy = (self.seed, trial.number, attempt) if attempt else (self.seed, trial.number)
+                proposal = self.propose(history, np.random.default_rng(entropy))
+                claim = {ARCHITECTURE_KEY: proposal.architecture.to_json(), HASH_KEY: proposal.hash}
+                self._record(study, trial, {**claim, SOURCE_KEY: proposal.source})
+                repeats = proposal.hash in history.hashes
+                history = self._read(study, trial.number)
+                if repeats or proposal.hash not in history.hashes:
+                    break
+        return dict(self.space.parameters(proposal.architecture))
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw a parameter that is not part of the architecture."""
+        entropy = np.random.SeedSequence((self.seed, trial.number, zlib.crc32(param_name.encode())))
+        sampler = RandomSampler(seed=int(entropy.generate_state(1)[0]))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def random_proposal(self, history: History, rng: np.random.Generator, source: str = "random") -> Proposal:
+        """A random architecture that the study does not know, if there is one."""
+        for n in _DRAWS:
+            architectures, hashes = self._draw(n, rng)
+            for architecture, key in zip(architectures, hashes, strict=True):
+                if key not in history.hashes:
+                    return Proposal(architecture, key, source)
+        return Proposal(architectures[0], hashes[0], "fallback: no new architecture")
+
+    def _draw(self, n: int, rng: np.random.Generator) -> tuple[list[Architecture], list[str]]:
+        architectures = self.space.sample(n, rng)
+        return architectures, self.space.hashes(architectures)
+
+    def _is_enqueued(self, trial: FrozenTrial) -> bool:
+        """Whether `Study.enqueue_trial` fixed every decision."""
+        return set(self.space.distributions()) <= set(trial.system_attrs.get("fixed_params", {}))
+
+    def _record(self, study: Study, trial: FrozenTrial, attributes: Mapping[str, str]) -> None:
+        for key, value in attributes.items():
+            study._storage.set_trial_user_attr(trial._trial_id, key, value)
+            trial.user_attrs[key] = value  # the objective's own view of the trial, as Trial.set_user_attr keeps it
+
+    def _read(self, study: Study, number: int) -> History:
+        """The study without trial `number`."""
+        # Not study.get_trials: under Hyperband that shows the trials of one bracket only.
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        sign = -1.0 if study.directions[0] == StudyDirection.MINIMIZE else 1.0
+        values: dict[str, list[float]] = {}
+        known: dict[str, Architecture] = {}
+        for trial in trials:
+            entry = self._architecture(trial) if trial.number != number else None
+            if entry is None:
+                continue
+            architecture, key = entry
+            known.setdefault(key, architecture)
+            if trial.state.is_finished():
+                told = trial.values if trial.state != TrialState.FAIL and trial.values else [math.nan]
+                values.setdefault(key, []).append(sign * told[0])
+        finished = {}
+        for key, told in values.items():
+            finite = [value for value in told if math.isfinite(value)]
+            finished[key] = Observation(known[key], key, sum(finite) / len(finite) if finite else math.nan)
+        return History(finished, {key: known[key] for key in known.keys() - finished.keys()})
+
+    def _architecture(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:
+        """Architecture and hash of a trial of this space, None for other trials."""
+        text = trial.user_attrs.get(ARCHITECTURE_KEY)
+        if not isinstance(text, str):
+            return None
+        if text not in self._parsed:
+            architecture = Architecture.from_json(text)
+            if architecture.space != self.space.name:
+                return None
+            key = trial.user_attrs.get(HASH_KEY)
+            self._parsed[text] = architecture, key if isinstance(key, str) else self.space.hash(architecture)
+        return self._parsed[text]
+
+
+class RandomCellSampler(CellSampler):
+    """Random architectures, each once: uniform over classes wherever `Space.sample` is.
+
+    Example:
+        >>> import optuna
+        >>> space = Space.load("nasbench101")
+        >>> study = optuna.create_study(sampler=RandomCellSampler(space, seed=0))
+        >>> architecture = space.suggest(study.ask())
+    """
+
+    _reads_values = False
+
+    def propose(self, history: History, rng: np.random.Generator) -> Proposal:
+        """A random new architecture."""
+        return self.random_proposal(history, rng)

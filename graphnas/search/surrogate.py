@@ -1,0 +1,106 @@
+"""The Gaussian process of the latent search: outcomes as normal scores, a Matern kernel, an upper confidence bound."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from botorch.exceptions.errors import ModelFittingError
+from botorch.exceptions.warnings import BotorchWarning, OptimizationWarning
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from botorch.models.model import Model
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+from scipy.stats import norm, rankdata
+from torch import Tensor
+
+_CHUNK = 512  # points judged at once; their joint covariance is computed, so cost grows with its square
+
+
+def normal_scores(values: Sequence[float]) -> Tensor:
+    """Rank-Gauss transform: the normal quantile of each value's rank, `norm.ppf((rank - 1/2) / n)`.
+
+    Robust to the outliers that failed trainings are; NaN (a failed trial) ties for the worst rank.
+
+    Args:
+        values: `n` outcomes, larger is better.
+
+    Returns:
+        `n x 1` scores in double precision.
+    """
+    outcomes = np.asarray(values, dtype=np.float64)
+    ranks = rankdata(np.where(np.isnan(outcomes), -np.inf, outcomes))
+    return torch.from_numpy(norm.ppf((ranks - 0.5) / len(ranks)))[:, None]
+
+
+def fit_gaussian_process(X: Tensor, Y: Tensor) -> Model:
+    """Fit BoTorch's `SingleTaskGP` with an isotropic Matern-5/2 kernel by MAP.
+
+    The prior of the lengthscale grows with the square root of the dimension (Hvarfner et al. 2024, arXiv
+    2402.02229), here for standard normal inputs: its median is the typical distance of two latent points, `sqrt(2d)`.
+
+    Args:
+        X: `n x d` latent means, about standard normal.
+        Y: `n x 1` standardised outcomes.
+
+    Raises:
+        ModelFittingError: if no fit succeeds.
+    """
+    d = X.shape[-1]
+    kernel = ScaleKernel(
+        MaternKernel(
+            nu=2.5,
+            lengthscale_prior=LogNormalPrior(math.log(2 * d) / 2, 0.7),
+            lengthscale_constraint=GreaterThan(1e-2, transform=None, initial_value=math.sqrt(2 * d)),
+        ),
+        outputscale_prior=LogNormalPrior(0.0, 0.5),
+        outputscale_constraint=GreaterThan(1e-3, transform=None, initial_value=1.0),
+    )
+    model = SingleTaskGP(X, Y, covar_module=kernel, outcome_transform=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizationWarning)
+        warnings.simplefilter("ignore", BotorchWarning)
+        fit_gpytorch_mll(
+            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": 50}}
+        )
+    return model
+
+
+def upper_confidence_bound(model: Model, z: Tensor, kappa: float | Tensor) -> Tensor:
+    """`mean + kappa * standard deviation` of the latent function at every point, differentiable in `z`.
+
+    Equals `botorch.acquisition.UpperConfidenceBound` with `beta = kappa ** 2` on `n x 1 x d`; judging the points as
+    one joint batch shares the training covariance between them, which is many times faster.
+
+    Args:
+        model: A fitted model with one outcome.
+        z: `n x d` points.
+        kappa: Weight of the standard deviation, one or `n`.
+
+    Returns:
+        `n` values.
+    """
+    moments = [_moments(model, z[start : start + _CHUNK]) for start in range(0, len(z), _CHUNK)]
+    mean, deviation = (torch.cat(parts) for parts in zip(*moments, strict=True))
+    return mean + kappa * deviation
+
+
+def predicted_mean(model: Model, z: Tensor) -> Tensor:
+    """`n x 1` posterior means at `n x d` points."""
+    return _moments(model, z)[0][:, None]
+
+
+def _moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
+    posterior = cast(GPyTorchPosterior, model.posterior(z))
+    return posterior.mean.squeeze(-1), posterior.variance.squeeze(-1).clamp_min(1e-12).sqrt()
+
+
+__all__ = ["ModelFittingError", "fit_gaussian_process", "normal_scores", "predicted_mean", "upper_confidence_bound"]

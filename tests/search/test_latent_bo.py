@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import torch
+from botorch.exceptions.errors import ModelFittingError
+from botorch.models import SingleTaskGP
+from botorch.models.model import Model
+from gpytorch.kernels import MaternKernel
+from torch import Tensor
+
+from graphnas.cell import Architecture
+from graphnas.search import LatentBOSampler, RandomCellSampler
+from graphnas.spaces import Space
+from tests.search.conftest import NearestCell, score
+
+
+def sources(study: optuna.Study) -> list[str]:
+    return [trial.user_attrs["graphnas:source"] for trial in study.trials]
+
+
+def search(space: Space, sampler: optuna.samplers.BaseSampler, n: int) -> optuna.Study:
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda trial: score(space.suggest(trial)), n_trials=n)
+    return study
+
+
+def test_finds_better_cells_than_random_search(space: Space, encoder: NearestCell) -> None:
+    ours = search(space, LatentBOSampler(space, encoder, n_startup_trials=5, seed=0), 15)
+    drawn = search(space, RandomCellSampler(space, seed=0), 50)
+    assert ours.best_value > drawn.best_value
+    assert sources(ours)[:5] == ["random"] * 5
+
+
+def test_half_of_the_proposals_or_more_come_from_the_acquisition(space: Space) -> None:
+    study = search(space, LatentBOSampler(space, NearestCell(space, 10000), n_startup_trials=5, seed=1), 15)
+    assert sources(study)[5:].count("acquisition") >= 5
+
+
+def test_batches_differ_from_proposals_without_running_trials(space: Space, encoder: NearestCell) -> None:
+    study = search(space, LatentBOSampler(space, encoder, n_startup_trials=5, seed=0), 8)
+    trials = [study.ask() for _ in range(5)]
+    cells = [space.suggest(trial) for trial in trials]
+    assert len({space.hash(cell) for cell in cells}) == 5
+    spread = torch.pdist(encoder.encode(cells)[0])
+    assert spread.median() > 0.1
+
+
+def test_few_values_equal_values_and_failures_fall_back(space: Space, encoder: NearestCell) -> None:
+    study = optuna.create_study(
+        direction="maximize", sampler=LatentBOSampler(space, encoder, n_startup_trials=2, seed=0)
+    )
+    for state in (optuna.trial.TrialState.FAIL, optuna.trial.TrialState.FAIL):
+        trial = study.ask()
+        space.suggest(trial)
+        study.tell(trial, state=state)
+    for value in (0.9, 0.9):
+        trial = study.ask()
+        space.suggest(trial)
+        study.tell(trial, value)
+    assert sources(study)[2:] == ["fallback: fewer than two finite values"] * 2
+    constant = optuna.create_study(
+        direction="maximize", sampler=LatentBOSampler(space, encoder, n_startup_trials=2, seed=0)
+    )
+    for _ in range(3):
+        trial = constant.ask()
+        space.suggest(trial)
+        constant.tell(trial, 0.9)
+    assert sources(constant)[2] == "fallback: all values are equal"
+
+
+def test_a_model_that_cannot_be_fitted_falls_back(space: Space, encoder: NearestCell) -> None:
+    def failing(X: Tensor, Y: Tensor) -> Model:
+        raise ModelFittingError("no")
+
+    study = search(space, LatentBOSampler(space, encoder, predictor=failing, n_startup_trials=3, seed=0), 4)
+    assert sources(study)[3] == "fallback: the model could not be fitted"
+
+
+def test_predictor_receives_latents_and_normal_scores(space: Space, encoder: NearestCell) -> None:
+    seen = []
+
+    def predictor(X: Tensor, Y: Tensor) -> Model:
+        seen.append((X, Y))
+        return SingleTaskGP(X, Y, covar_module=MaternKernel(), outcome_transform=None)
+
+    study = search(space, LatentBOSampler(space, encoder, predictor=predictor, n_startup_trials=3, seed=0), 4)
+    (X, Y), cells = seen[0], [Architecture.from_json(t.user_attrs["graphnas:architecture"]) for t in study.trials[:3]]
+    torch.testing.assert_close(X, encoder.encode(cells)[0].double())
+    assert X.dtype == Y.dtype == torch.float64
+    assert (X.shape, Y.shape) == ((3, 6), (3, 1))
+
+
+def test_proposes_from_given_candidates_only_until_they_are_used_up(space: Space, encoder: NearestCell) -> None:
+    candidates = space.sample(12, np.random.default_rng(3))
+    sampler = LatentBOSampler(space, encoder, candidates=candidates, n_startup_trials=4, seed=0)
+    study = search(space, sampler, 13)
+    hashes = [trial.user_attrs["graphnas:hash"] for trial in study.trials]
+    assert set(hashes) == set(space.hashes(candidates))
+    assert sources(study) == ["random"] * 4 + ["acquisition"] * 8 + ["fallback: no new architecture"]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from botorch.acquisition import UpperConfidenceBound
+
+from graphnas.search.surrogate import fit_gaussian_process, normal_scores, upper_confidence_bound
+
+
+def test_normal_scores_rank_failures_worst_and_average_ties() -> None:
+    scores = normal_scores([0.9, math.nan, 0.1, 0.9])
+    assert scores.shape == (4, 1)
+    # Ranks 3.5, 1, 2, 3.5 of 4: quantiles at 0.75, 0.125, 0.375, 0.75.
+    torch.testing.assert_close(
+        scores.squeeze(-1), torch.tensor([0.67449, -1.15035, -0.31864, 0.67449], dtype=torch.float64), atol=1e-5, rtol=0
+    )
+
+
+def test_normal_scores_ignore_the_size_of_outliers() -> None:
+    assert torch.equal(normal_scores([0.1, 0.93, 0.94]), normal_scores([0.92, 0.93, 0.94]))
+
+
+@pytest.mark.parametrize("kappa", [0.0, 1.5])
+def test_confidence_bound_equals_botorch_and_has_its_gradient(kappa: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(20, 4, generator=generator, dtype=torch.double)
+    model = fit_gaussian_process(X, normal_scores(X.sum(-1).tolist()))
+    z = torch.randn(7, 4, generator=generator, dtype=torch.double, requires_grad=True)
+    ours, theirs = upper_confidence_bound(model, z, kappa), UpperConfidenceBound(model, beta=kappa**2)(z[:, None])
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+    gradients = [torch.autograd.grad(value.sum(), z, retain_graph=True)[0] for value in (ours, theirs)]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
+
+
+def test_process_learns_a_smooth_function() -> None:
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(80, 8, generator=generator, dtype=torch.double)
+    y = X[:, 0] + 0.5 * X[:, 1]
+    model = fit_gaussian_process(X[:60], normal_scores(y[:60].tolist()))
+    with torch.no_grad():
+        predicted = upper_confidence_bound(model, X[60:], 0.0)
+    assert torch.corrcoef(torch.stack([predicted, y[60:]]))[0, 1] > 0.8
