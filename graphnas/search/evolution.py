@@ -18,7 +18,8 @@ class RegularizedEvolutionSampler(CellSampler):
     best of `sample_size` members drawn without replacement; the child is a neighbour of it drawn uniformly. Departures
     from the paper: only architectures that the study does not know are proposed (source `mutation`), since repeating
     one tells a search nothing, so members without a new neighbour do not compete; members are judged by the mean of
-    all trials of their architecture; and the tournament is larger (the paper's is a quarter of the population), which is stronger in short runs.
+    all trials of their architecture; and the tournament is larger (the paper's is a quarter of the population), which
+    is stronger in short runs.
 
     Args:
         space: The space to propose from.

@@ -178,11 +178,11 @@ class LatentBOSampler(CellSampler):
         return deviation
 
     def _around(self, z: Tensor, scale: float, rng: np.random.Generator, n: int) -> Tensor:
-        """`n x d` points around the given ones, at distances up to twice the scale, and from the prior."""
+        """`n x d` points around the given ones, a quarter to one and a half scales away, and from the prior."""
         noise = torch.from_numpy(rng.standard_normal((n, z.shape[-1]))) * self._spread()
         centre = z[torch.from_numpy(rng.integers(len(z), size=n))]
         length = scale * torch.from_numpy(rng.uniform(0.25, 1.5, size=(n, 1)))
-        points = centre + noise / noise.norm(dim=-1, keepdim=True) * length
+        points: Tensor = centre + noise / noise.norm(dim=-1, keepdim=True) * length
         points[: n // 8] = noise[: n // 8]
         return points
 
