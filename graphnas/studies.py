@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from graphnas import engines
@@ -235,18 +236,20 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\0":
                 raise StudyError(f"{path} is no SQLite database")
+    if not path.exists():
+        # Made under another name, so that there is no moment at which the database exists and is not whole.
+        part = path.with_name(f".{DATABASE}.{os.getpid()}")
+        part.unlink(missing_ok=True)
+        made = RDBStorage(f"sqlite:///{part.absolute()}")
+        made.create_new_study([StudyDirection[name.upper()] for name in settings["directions"]], _STUDY)
+        made.engine.dispose()
+        part.replace(path)
     storage = RDBStorage(
         f"sqlite:///{path.absolute()}",
         # Readers may hold the database for a moment; the coordinator waits for them.
         engine_kwargs={"connect_args": {"timeout": 60, "factory": _Connection}},
     )
-    study = optuna.create_study(
-        storage=storage,
-        sampler=sampler,
-        study_name=_STUDY,
-        directions=list(settings.get("directions", ["maximize"])),
-        load_if_exists=True,
-    )
+    study = optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
     if study.user_attrs.get("graphnas:objectives") != settings.get("objectives", ["value"]):
         study.set_user_attr("graphnas:objectives", list(settings.get("objectives", ["value"])))
     return study
@@ -286,7 +289,7 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
 
 def best(study: optuna.Study, n: int = 1) -> list[FrozenTrial]:
     """The `n` completed trials with the best first objective, best first; fewer if there are fewer."""
-    sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
+    sign = -1.0 if study.directions[0] == StudyDirection.MAXIMIZE else 1.0
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sorted(trials, key=lambda trial: (sign * trial.values[0], trial.number))[:n]
 
@@ -472,8 +475,13 @@ class _Coordinator:
             if trial is not None and "graphnas:architecture" not in trial.user_attrs:
                 self._discard(trial._trial_id, trial.number, INTERRUPTED)
             raise
-        source = str(trial.user_attrs.get("graphnas:source", ""))
+        # Optuna does not ask the sampler about an enqueued trial, and its own samplers do not say what they do.
+        enqueued = "fixed_params" in self.study._storage.get_trial(trial._trial_id).system_attrs
+        default = "enqueued" if enqueued else type(self.study.sampler).__name__
+        source = str(trial.user_attrs.get("graphnas:source", default))
         lease = _Lease(trial.number, trial._trial_id, candidate, source, 0, time.monotonic())
+        if "graphnas:source" not in trial.user_attrs:
+            self._set(lease, "source", source)
         if source == f"fallback: {EXHAUSTED}":
             self.exhausted = True
             self._discard(lease.trial_id, lease.number, EXHAUSTED)

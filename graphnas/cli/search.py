@@ -127,6 +127,7 @@ def search(
         if space is None:
             raise typer.BadParameter("SPACE is missing; `graphnas spaces list` shows what there is")
         loaded = open_space(space)
+        word = objective_word(task, objective)
         settings = {
             "space": {"name": loaded.name, "file": "space.toml" if space.endswith(".toml") else None},
             "sampler": {
@@ -134,10 +135,10 @@ def search(
                 "seed": seed or 0,
                 "encoder": _encoder_name(loaded, sampler, encoder),
             },
-            "evaluator": {"objective": objective_word(task, objective), "epochs": epochs},
+            "evaluator": {"objective": word, "epochs": epochs},
             "search": {"trials": trials or 40, "workers": 2 if workers is None else workers},
         }
-        folder = _new_folder(loaded, settings["evaluator"]["objective"]) if out is None else out
+        folder = _new_folder(loaded, word) if out is None else out
         study = None
     table = settings["search"]
     n_trials = trials or int(table["trials"])

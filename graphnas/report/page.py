@@ -32,8 +32,8 @@ h1{font-size:1.7rem;line-height:1.2;margin:0 0 .2rem;letter-spacing:-.01em}
 h2{font-size:1.12rem;margin:2.6rem 0 .8rem}
 p.note{color:var(--soft);margin:.2rem 0 0;max-width:75ch}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1rem 1.1rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;margin-top:1.6rem}
-.tiles b{display:block;font-size:1.45rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:.8rem;margin-top:1.6rem}
+.tiles b{display:block;font-size:1.3rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums}
 .tiles span{color:var(--soft);font-size:.86rem}
 .cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(290px,1fr));gap:.8rem}
 .cells figure{margin:0;display:flex;flex-direction:column;align-items:center}
@@ -243,7 +243,11 @@ def _tiles(trials: Sequence[FrozenTrial], best: Sequence[FrozenTrial], test: Map
     failed = sum(trial.state == TrialState.FAIL for trial in trials)
     seconds = sum(float(trial.user_attrs.get("graphnas:seconds") or 0) for trial in trials)
     tiles = [(f"best {label}", f"{best[0].values[0]:.4f}")] if best else [("best value", "none yet")]
-    tiles += [(f"test {name.removeprefix('test_')} of the best cell", f"{value:.4f}") for name, value in test.items()]
+    tiles += [
+        (f"test {name.removeprefix('test_')} of the best cell", f"{value:.4f}")
+        for name, value in test.items()
+        if name != "test_loss"
+    ]
     if best and (count := parameters(best[0])) is not None:
         tiles.append(("parameters of the best cell", f"{count:,}"))
     tiles += [("trials", str(len(trials))), ("failed", str(failed)), ("evaluation time", duration(seconds))]
