@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
@@ -66,18 +67,33 @@ class CandidateSource:
             mu, _ = self.encoder.encode(architectures)
         return mu.double().cpu()
 
-    def decode(self, z: Tensor, source: str) -> Candidates:
-        """What `n x d` points decode to, the first of each class in the points' order, at its own latent mean."""
+    def decode(self, points: Mapping[str, Tensor]) -> list[Candidates]:
+        """What latent points decode to, at the architectures' own latent means.
+
+        Args:
+            points: `n x d` points by source; all are decoded at once, because small batches cost as much as one.
+
+        Returns:
+            Candidates of each source; an architecture that several points decode to belongs to the first.
+        """
         with torch.no_grad():
-            cells = self.encoder.decode_arrays(z.float())
+            cells = self.encoder.decode_arrays(torch.cat(list(points.values())).float())
         hashes = self.space.hashes(cells)
         first: dict[str, int] = {}
         for row, key in enumerate(hashes):
             first.setdefault(key, row)
+        rows, keys = np.array(list(first.values()), dtype=np.int64), list(first)
+        z = self.encode(self._rows(cells, rows))
+        ends = np.searchsorted(rows, np.cumsum([len(part) for part in points.values()])).tolist()
+        return [
+            Candidates(source, self._rows(cells, rows[start:end]), tuple(keys[start:end]), z[start:end])
+            for source, start, end in zip(points, [0, *ends], ends, strict=False)
+        ]
+
+    def _rows(self, cells: CellArrays, rows: NDArray[np.int64]) -> CellArrays:
+        """The cells of the architectures with the given numbers."""
         parts = len(self.space.cell_names)
-        rows = np.array(list(first.values()), dtype=np.int64)
-        cells = cells.take((rows[:, None] * parts + np.arange(parts)).reshape(-1))
-        return Candidates(source, cells, tuple(first), self.encode(cells))
+        return cells.take((rows[:, None] * parts + np.arange(parts)).reshape(-1))
 
     def listed(self, architectures: Sequence[Architecture], source: str) -> Candidates:
         """Given architectures as candidates, the first of each class."""

@@ -163,8 +163,7 @@ class LatentBOSampler(CellSampler):
         samples = self._around(z[top], scale, rng, _SAMPLES)
         path = self._ascend(model, z[top], _RADIUS * scale, torch.cat([samples, *(block.z for block in edits)]))
         return [
-            self._source.decode(path, "acquisition"),
-            self._source.decode(samples, "sample"),
+            *self._source.decode({"acquisition": path, "sample": samples}),
             *self._expanded(model, edits, history),
         ]
 
