@@ -194,9 +194,9 @@ class CellAutoencoder(nn.Module):
             raise ValueError(f"Expected a space over {self.space.vocabulary}, but got {space.vocabulary}")
         inner = z.to(self.device, torch.float32) * self.scale + self.shift
         parts = [
-            self.decoder.derive(part, space.topology, sample=sample, generator=generator)
-            for part in inner.split(4096)
-        ] or [self.decoder.derive(inner, space.topology)]
+            self.decoder.derive(inner[start : start + 4096], space.topology, sample=sample, generator=generator)
+            for start in range(0, max(len(inner), 1), 4096)
+        ]
         return CellArrays(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     # On disk

@@ -79,8 +79,8 @@ class DerivationDecoder(nn.Module):
         context = self.context(self.latent(z)[:, None] + memory[:, :-1] + place[1:])
         op_logits = self.op_score(context)
         aim = self.target(context) + self.target_op(ops[:, 1:].clamp(min=0))
-        query, asked, gate = aim.split(self.pair, dim=-1)
-        key, told, weight, factor = self.source(states).split(self.pair, dim=-1)
+        query, asked, gate = aim.chunk(3, dim=-1)
+        key, told, weight, factor = self.source(states).chunk(4, dim=-1)
         targets, sources = _pairs(v)
         # n x v x v x v @ n x 1 x v x pair: what the predecessors i' < i of j say when the edge (i, j) is decided.
         earlier = adjacency.mT[:, :, None, :] * torch.ones(v, v, device=z.device).tril(-1)
@@ -139,11 +139,11 @@ class DerivationDecoder(nn.Module):
             if decision.source is None:
                 choice = _choose(self.op_score(context), legal, sample, generator)
                 ops = choice + 1
-                query, asked, gate = (self.target(context) + self.target_op(ops)).split(self.pair, dim=-1)
+                query, asked, gate = (self.target(context) + self.target_op(ops)).chunk(3, dim=-1)
                 parents = torch.zeros(n, v, device=device)
                 chosen = torch.zeros(n, self.pair, device=device)
             else:
-                key, told, weight, factor = spoken[:, decision.source].split(self.pair, dim=-1)
+                key, told, weight, factor = spoken[:, decision.source].chunk(4, dim=-1)
                 hidden = nn.functional.gelu(asked + told + self.interaction(chosen))
                 joint = ((query * key).sum(-1) + (gate * factor * chosen).sum(-1)) / self.pair**0.5
                 score = self.edge_score(hidden)[..., 0] + joint

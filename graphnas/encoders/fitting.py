@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ def fit(
     batch_size: int = 512,
     learning_rate: float = 3e-3,
     beta: float = 0.05,
-    auxiliary_weight: float = 1.0,
+    auxiliary_weight: float = 20.0,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
@@ -141,7 +142,7 @@ def fit(
             history.append(row)
             if progress is not None:
                 progress(row)
-            if store is not None and step % 500 == 0:
+            if store is not None and step % 200 == 0:
                 store.save(step, spent + clock() - start, history)
             sums.zero_()
             since, reported = step, clock()
@@ -203,7 +204,7 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     some = torch.linspace(0, cells.ops.shape[0] - 1, min(cells.ops.shape[0], 20_000)).long()
     parts = [
         model.encoder(part.ops.long().to(model.device), part.adjacency.float().to(model.device))
-        for part in (cells.take(rows) for rows in some.split(4096))
+        for part in (cells.take(rows) for rows in (some[start : start + 4096] for start in range(0, len(some), 4096)))
     ]
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
@@ -217,9 +218,7 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
 class _Checkpoint:
     """A fit in progress on disk: weights and optimiser state as safetensors, counters as JSON."""
 
-    def __init__(
-        self, folder: Path, model: CellAutoencoder, head: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def __init__(self, folder: Path, model: CellAutoencoder, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.folder, self.model, self.head, self.optimizer = folder, model, head, optimizer
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "fit.safetensors"
@@ -242,10 +241,8 @@ class _Checkpoint:
         temporary.replace(self.path)
 
     def load(self) -> tuple[int, float, list[dict[str, float]]]:
-        from safetensors import safe_open
-
         tensors = load_file(self.path)
-        with safe_open(self.path, "pt") as handle:  # type: ignore[no-untyped-call]
+        with safe_open(self.path, "pt") as handle:
             counters = json.loads(handle.metadata()["counters"])
         self.model.load_state_dict(_below(tensors, "model."))
         self.head.load_state_dict(_below(tensors, "head."))

@@ -117,7 +117,7 @@ def test_validate_agrees_with_the_rules(cell: Cell) -> None:
         assert SPACE.build(SPACE.decisions(one)).cells[0] == live
         assert SPACE.hash(one) == live.hash
     else:
-        with pytest.raises(ValueError, match="vertex|edge"):
+        with pytest.raises(ValueError, match=r"vertex|edge"):
             SPACE.validate(one)
 
 
@@ -139,7 +139,7 @@ def test_validate_says_which_vertex_or_edge_and_why(wrong: Architecture, message
 
 def test_dead_vertices_are_refused_where_a_space_does_not_prune() -> None:
     space = Space.load("nasbench101", prune=False)
-    with pytest.raises(ValueError, match="vertex 2 .* lies on no path"):
+    with pytest.raises(ValueError, match=r"vertex 2 .* lies on no path"):
         space.validate(architecture("31", {(0, 1), (1, 3), (0, 2)}))
 
 
@@ -249,7 +249,7 @@ def test_a_mistake_in_a_space_file_is_refused_with_file_key_and_reason(
 
 
 def test_a_missing_or_unreadable_space_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpaceFileError, match="known: .*nasbench101"):
+    with pytest.raises(SpaceFileError, match=r"known: .*nasbench101"):
         Space.load("nasbench999")
     with pytest.raises(SpaceFileError, match="cannot be read"):
         Space.load(tmp_path / "none.toml")

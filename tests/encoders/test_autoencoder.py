@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import relabelled
+
+from graphnas.cell import Architecture, Cell
+from graphnas.encoders import CellAutoencoder, kl_to_standard_normal, reparameterize
+from graphnas.spaces import Space
+
+SPACE = Space.load("nasbench101")
+MODEL = CellAutoencoder.for_space(SPACE, seed=3)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25)
+def test_relabelling_and_dead_vertices_do_not_move_the_latent(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one = SPACE.sample(1, rng)[0]
+    cell = relabelled(one.cells[0], rng)
+    # A vertex that feeds nothing, put before the output.
+    edges = {(i + (i == cell.size - 1), j + (j == cell.size - 1)) for i, j in cell.edges} | {(0, cell.size - 1)}
+    dead = Cell((*cell.ops[:-1], "conv3x3", "output"), frozenset(edges))
+    mu, logvar = MODEL.encode([one, Architecture(SPACE.name, (cell,)), Architecture(SPACE.name, (dead,))])
+    torch.testing.assert_close(mu[1:], mu[:1].expand(2, -1))
+    torch.testing.assert_close(logvar[1:], logvar[:1].expand(2, -1))
+
+
+def test_a_batch_is_encoded_and_decoded_as_its_members_are() -> None:
+    cells = SPACE.sample(12, np.random.default_rng(0))
+    mu, _ = MODEL.encode(cells)
+    alone = torch.cat([MODEL.encode([one])[0] for one in cells])
+    torch.testing.assert_close(mu, alone, rtol=1e-4, atol=1e-5)
+    z = torch.randn(12, MODEL.latent_dim, generator=torch.Generator().manual_seed(0))
+    assert MODEL.decode(z) == [MODEL.decode(row[None])[0] for row in z]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 30.0), st.booleans())
+@settings(max_examples=20)
+def test_every_decoding_is_legal(seed: int, scale: float, sample: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    z = scale * torch.randn(16, MODEL.latent_dim, generator=generator)
+    for one in MODEL.decode(z, sample=sample, generator=generator):
+        SPACE.validate(one)
+
+
+def test_the_same_weights_serve_larger_cells() -> None:
+    larger = Space.load("nasbench101", max_vertices=9, max_edges=14)
+    z = 3 * torch.randn(300, MODEL.latent_dim, generator=torch.Generator().manual_seed(1))
+    decoded = MODEL.decode(z, space=larger, sample=True, generator=torch.Generator().manual_seed(1))
+    for one in decoded:
+        larger.validate(one)
+    assert max(one.cells[0].size for one in decoded) > 7
+    assert MODEL.encode(decoded)[0].shape == (300, MODEL.latent_dim)
+
+
+def test_no_points_and_no_cells_give_no_rows() -> None:
+    assert MODEL.decode(torch.empty(0, MODEL.latent_dim)) == []
+    assert MODEL.encode([])[0].shape == (0, MODEL.latent_dim)
+
+
+def test_decode_refuses_points_that_are_none() -> None:
+    with pytest.raises(ValueError, match=r"n x 32, but got shape \(3,\)"):
+        MODEL.decode(torch.zeros(3))
+    with pytest.raises(ValueError, match="finite"):
+        MODEL.decode(torch.full((1, 32), torch.nan))
+
+
+def test_saving_keeps_every_bit(tmp_path: Path) -> None:
+    MODEL.save_pretrained(tmp_path / "mine")
+    loaded = CellAutoencoder.from_pretrained(tmp_path / "mine")
+    cells = SPACE.sample(5, np.random.default_rng(0))
+    assert torch.equal(loaded.encode(cells)[0], MODEL.encode(cells)[0])
+
+
+def test_damaged_encoders_are_refused_by_file_and_field(tmp_path: Path) -> None:
+    MODEL.save_pretrained(tmp_path)
+    config, weights = tmp_path / "config.toml", tmp_path / "model.safetensors"
+    good = config.read_text(encoding="utf-8"), weights.read_bytes()
+    for old, new, message in (
+        ("format = 1", "format = 2", "format: expected 1, but got 2"),
+        ('"conv1x1"', '"conv5x5"', "vocabulary"),
+        ("width = 128", "width = 64", "model.safetensors"),
+        ("rounds = 2", "colour = 2", "config.toml.*colour"),
+        ("[encoder]", "[encoder", "config.toml"),
+    ):
+        assert old in good[0]
+        config.write_text(good[0].replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            CellAutoencoder.from_pretrained(tmp_path)
+    config.write_text(good[0], encoding="utf-8")
+    for bytes_ in (good[1][:1000], b""):
+        weights.write_bytes(bytes_)
+        with pytest.raises(ValueError, match=r"model\.safetensors"):
+            CellAutoencoder.from_pretrained(tmp_path)
+    weights.unlink()
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        CellAutoencoder.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="No encoder 'nowhere'"):
+        CellAutoencoder.from_pretrained("nowhere")
+
+
+def test_kl_against_torch() -> None:
+    mu, logvar = torch.randn(2, 50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    normal = torch.distributions.Normal(mu, (logvar / 2).exp())
+    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mu, logvar), expected)
+
+
+def test_reparameterization_has_the_stated_moments() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = reparameterize(torch.full((100_000,), 2.0), torch.full((100_000,), 0.5), generator)
+    assert z.mean() == pytest.approx(2.0, abs=0.02)
+    assert z.var() == pytest.approx(np.exp(0.5), rel=0.02)
+
+
+class TestShippedEncoder:
+    model = CellAutoencoder.from_pretrained("nasbench101")
+
+    def test_it_returns_cells_from_their_latent_means(self) -> None:
+        cells = SPACE.sample(1000, np.random.default_rng(11))
+        decoded = self.model.decode(self.model.encode(cells)[0])
+        same = [SPACE.hash(a) == SPACE.hash(b) for a, b in zip(cells, decoded, strict=True)]
+        assert np.mean(same) >= 0.99
+
+    def test_prior_samples_are_mostly_distinct(self) -> None:
+        z = torch.randn(2000, self.model.latent_dim, generator=torch.Generator().manual_seed(0))
+        assert len(set(SPACE.hashes(self.model.decode_arrays(z)))) >= 0.95 * 2000
+
+    def test_latents_are_standard(self) -> None:
+        mu, logvar = self.model.encode(SPACE.sample(2000, np.random.default_rng(12)))
+        torch.testing.assert_close(mu.mean(0), torch.zeros(mu.shape[1]), atol=0.15, rtol=0)
+        torch.testing.assert_close(mu.var(0) + logvar.exp().mean(0), torch.ones(mu.shape[1]), atol=0.2, rtol=0)
