@@ -78,7 +78,7 @@ def incumbent_curve(
     axes.set_xlabel("trial")
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    _legend(figure, axes)
     return _svg(figure, "incumbent")
 
 
@@ -129,7 +129,7 @@ def latent_map(
     bar.set_label(label, color=_INK)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=_INK, labelsize=9)
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    _legend(figure, axes)
     return _svg(figure, "latent")
 
 
@@ -147,15 +147,20 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _legend(figure: Figure, axes: Axes) -> None:
+    """One line above the axes, where it hides no point."""
+    handles, labels = axes.get_legend_handles_labels()
+    legend = figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside upper left", ncols=len(labels))
+    for entry in legend.get_texts():
+        entry.set_color(_INK)
+
+
 def _svg(figure: Figure, prefix: str) -> str:
     """The figure as SVG, equal for equal data, with identifiers that stay unique beside another figure's."""
     import matplotlib
 
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "legend.labelcolor": _INK}):
-        legend = figure.axes[0].get_legend()
-        for entry in legend.get_texts() if legend else []:
-            entry.set_color(_INK)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
