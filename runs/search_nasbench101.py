@@ -9,6 +9,7 @@ count; initial design 10; asked and told in batches of 5; the figure is the best
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from graphnas.content import content_folder
 from graphnas.encoders import CellAutoencoder
 from graphnas.evaluate import NASBench101Table, TableEvaluator
 from graphnas.search import LatentBOSampler, RandomCellSampler, RegularizedEvolutionSampler
@@ -164,7 +166,10 @@ def main() -> None:
         parser.error(f"unknown methods: {', '.join(sorted(unknown))}; known: {', '.join(BASELINES)}")
     console = Console()
 
-    settings = {"queries": args.queries, "batch": args.batch, "encoder": args.encoder}
+    named = content_folder("encoders") / args.encoder
+    weights = (named if named.is_dir() else Path(args.encoder)) / "model.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if "latent-bo" in methods else None
+    settings = {"queries": args.queries, "batch": args.batch, "encoder": args.encoder, "weights_sha256": digest}
     partial = args.partial or Path("results") / f"{args.out.stem}.jsonl"
     partial.parent.mkdir(parents=True, exist_ok=True)
     lines = partial.read_text().splitlines() if partial.exists() else []
