@@ -169,13 +169,15 @@ def main() -> None:
     named = content_folder("encoders") / args.encoder
     weights = (named if named.is_dir() else Path(args.encoder)) / "model.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if "latent-bo" in methods else None
-    settings = {"queries": args.queries, "batch": args.batch, "encoder": args.encoder, "weights_sha256": digest}
+    common = {"queries": args.queries, "batch": args.batch}
+    settings = dict.fromkeys(methods, common)
+    settings["latent-bo"] = {**common, "encoder": args.encoder, "weights_sha256": digest}
     partial = args.partial or Path("results") / f"{args.out.stem}.jsonl"
     partial.parent.mkdir(parents=True, exist_ok=True)
     lines = partial.read_text().splitlines() if partial.exists() else []
-    rows = [row for row in map(json.loads, lines) if row.pop("settings") == settings]
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    rows = [row for row in rows if row["seed"] in seeds and row["method"] in methods]
+    rows = [row for row in map(json.loads, lines) if row["method"] in methods and row["seed"] in seeds]
+    rows = [row for row in rows if row.pop("settings") == settings[row["method"]]]
     done = {(row["method"], row["seed"]) for row in rows}
     todo = [(method, seed) for method in reversed(methods) for seed in seeds if (method, seed) not in done]
 
@@ -188,14 +190,19 @@ def main() -> None:
         for job in track(as_completed(jobs), "searching", total=len(jobs), console=console):
             rows.append(job.result())
             with partial.open("a") as file:
-                file.write(json.dumps({**rows[-1], "settings": settings}) + "\n")
+                file.write(json.dumps({**rows[-1], "settings": settings[rows[-1]["method"]]}) + "\n")
 
     rows.sort(key=lambda row: (row["method"], row["seed"]))
     summaries = {method: summary(rows, method, args.queries) for method in methods}
     result = {
         "name": "search_nasbench101",
         "figure": "best CIFAR-10 test accuracy (test_acc_run0, one run) among the cells queried, percent",
-        "settings": {**settings, "seeds": [seeds.start, seeds.stop - 1], "startup_trials": 10, "population": 20},
+        "settings": {
+            **settings["latent-bo"],
+            "seeds": [seeds.start, seeds.stop - 1],
+            "startup_trials": 10,
+            "population": 20,
+        },
         "methods": summaries,
         "margins_in_standard_errors": margins(summaries),
         "command": shlex.join(["python", *sys.argv]),
