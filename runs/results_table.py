@@ -29,13 +29,13 @@ def search(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def encoder(result: dict[str, Any]) -> list[str]:
+def measures(result: dict[str, Any]) -> list[str]:
     lines = ["| measure | value |", "| --- | --- |"]
     lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in result["quality"].items()]
-    for name, by_labels in result["gp_spearman"].items():
+    for name, by_labels in result.get("gp_spearman", {}).items():
         for labels, one in by_labels.items():
             lines.append(f"| GP Spearman, {labels} labels, {name} | {one['mean']:.3f} (sd {one['sd']:.3f}) |")
-    for name, speed in result["cells_per_cpu_second"].items():
+    for name, speed in result.get("cells_per_cpu_second", {}).items():
         lines.append(f"| {name}, cells per CPU second | {speed:,} |")
     return lines
 
@@ -44,7 +44,7 @@ def main() -> None:
     parts = ["# Results\n\nMade by `python runs/results_table.py` from `runs/results/`; not edited by hand."]
     for path in sorted((FOLDER / "results").glob("*.json")):
         result = json.loads(path.read_text())
-        table = search(result) if "methods" in result else encoder(result)
+        table = search(result) if "methods" in result else measures(result)
         versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
         parts.append(f"## {result['name']}\n\n{result['figure']}.\n\n`{result['command']}`\n\n" + "\n".join(table))
         parts.append(f"Versions: {versions}.")
