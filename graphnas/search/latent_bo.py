@@ -25,12 +25,13 @@ from graphnas.search.surrogate import (
 from graphnas.spaces import Space
 
 # Chosen on NAS-Bench-101 with seeds apart from those reported (runs/search_nasbench101.py).
-_KAPPA = 3.0  # weight of the standard deviation in the upper confidence bound
+_KAPPA = 3.0  # weight of the standard deviation in the upper confidence bound at first,
+_KAPPA_FALLS = 25  # falling with the square root of the observations beyond this number, to at least 1
 _INCUMBENTS = 8  # best architectures that trust regions and edits surround
 _STARTS = 16  # starting points of the acquisition's ascent
 _STEPS = 12  # gradient steps of the ascent
 _PASSED = 3  # every so many steps of the ascent the points are decoded
-_ASCENT_KAPPAS = (3.0, 6.0)  # range of the weight among the points ascended, the larger the further from known ones
+_ASCENT_KAPPAS = (1.0, 2.0)  # factors of that weight among the points ascended, the larger the further from known ones
 _RADIUS = 2.5  # of a trust region, in median distances from an incumbent to its one-edit neighbours
 _SAMPLES = 48  # points drawn around incumbents and from the prior
 _EXPANSIONS = 2  # best edits whose own edits join the candidates
@@ -109,8 +110,9 @@ class LatentBOSampler(CellSampler):
             return self.random_proposal(history, rng, "fallback: all values are equal")
         try:
             model = self._model(history)
-            blocks = self._candidates(model, history, rng)
-            best = self._best(model, blocks, history, self._takes_any(history))
+            kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / len(values))))
+            blocks = self._candidates(model, kappa, history, rng)
+            best = self._best(model, kappa, blocks, history, self._takes_any(history))
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
         return best or self.random_proposal(history, rng, "fallback: no new candidate")
@@ -148,7 +150,7 @@ class LatentBOSampler(CellSampler):
                 model = model.condition_on_observations(pending, predicted_mean(model, pending))
         return model
 
-    def _candidates(self, model: Model, history: History, rng: np.random.Generator) -> list[Candidates]:
+    def _candidates(self, model: Model, kappa: float, history: History, rng: np.random.Generator) -> list[Candidates]:
         """Candidates by source, those of the acquisition first."""
         if self._listed is not None:
             return [self._listed]
@@ -161,10 +163,10 @@ class LatentBOSampler(CellSampler):
         edits = [block for i in top.tolist() if (block := self._source.edits(finished[keys[i]], keys[i]))]
         scale = _edit_distance(z[top], edits)
         samples = self._around(z[top], scale, rng, _SAMPLES)
-        path = self._ascend(model, z[top], _RADIUS * scale, torch.cat([samples, *(block.z for block in edits)]))
+        path = self._ascend(model, kappa, z[top], _RADIUS * scale, torch.cat([samples, *(block.z for block in edits)]))
         return [
             *self._source.decode({"acquisition": path, "sample": samples}),
-            *self._expanded(model, edits, history),
+            *self._expanded(model, kappa, edits, history),
         ]
 
     def _spread(self) -> Tensor:
@@ -185,7 +187,7 @@ class LatentBOSampler(CellSampler):
         points[: n // 8] = noise[: n // 8]
         return points
 
-    def _ascend(self, model: Model, centres: Tensor, radius: float, starts: Tensor) -> Tensor:
+    def _ascend(self, model: Model, kappa: float, centres: Tensor, radius: float, starts: Tensor) -> Tensor:
         """Ascend the upper confidence bound by projected gradient steps (Adam) in balls around centres.
 
         Its maximum often decodes to an architecture that is known, where a point passed on the way, or reached with
@@ -193,6 +195,7 @@ class LatentBOSampler(CellSampler):
 
         Args:
             model: The fitted model.
+            kappa: Weight of the standard deviation.
             centres: `c x d` best latent points.
             radius: Of the balls.
             starts: `n x d` points; the ascent begins at the best of them and of the centres.
@@ -202,18 +205,17 @@ class LatentBOSampler(CellSampler):
         """
         starts = torch.cat([centres, starts])
         with torch.no_grad():
-            best = upper_confidence_bound(model, starts, _KAPPA).argsort(descending=True, stable=True)[:_STARTS]
+            best = upper_confidence_bound(model, starts, kappa).argsort(descending=True, stable=True)[:_STARTS]
         start = starts[best]
         home = centres[torch.cdist(start, centres).argmin(-1)]
-        low, high = _ASCENT_KAPPAS
-        kappa = torch.logspace(math.log10(low), math.log10(high), 4, dtype=start.dtype).repeat(len(start))[: len(start)]
+        weights = kappa * torch.linspace(*_ASCENT_KAPPAS, 4, dtype=start.dtype).repeat(len(start))[: len(start)]
         # Steps are taken in units of the spread: Adam moves all coordinates alike, and idle dimensions must stay put.
         spread = self._spread()
         u = torch.zeros_like(start, requires_grad=True)
         optimizer = torch.optim.Adam([u], lr=2.0 * radius / _STEPS / float(spread.norm()))
         path = []
         for step in range(1, _STEPS + 1):
-            (u.grad,) = torch.autograd.grad(-upper_confidence_bound(model, start + spread * u, kappa).sum(), u)
+            (u.grad,) = torch.autograd.grad(-upper_confidence_bound(model, start + spread * u, weights).sum(), u)
             optimizer.step()
             with torch.no_grad():
                 offset = start + spread * u - home
@@ -223,11 +225,11 @@ class LatentBOSampler(CellSampler):
                 path.append(inside)
         return torch.cat(path[::-1])
 
-    def _expanded(self, model: Model, edits: list[Candidates], history: History) -> list[Candidates]:
+    def _expanded(self, model: Model, kappa: float, edits: list[Candidates], history: History) -> list[Candidates]:
         """Edits of incumbents, and the edits of the most promising of them."""
         found = list(edits)
         for _ in range(_EXPANSIONS if edits else 0):
-            best = self._best(model, found, history, True)
+            best = self._best(model, kappa, found, history, True)
             # Edits whose own edits are among the candidates already do not count again.
             if best is None:
                 break
@@ -237,7 +239,9 @@ class LatentBOSampler(CellSampler):
             found.append(block)
         return found
 
-    def _best(self, model: Model, blocks: list[Candidates], history: History, any_source: bool) -> Proposal | None:
+    def _best(
+        self, model: Model, kappa: float, blocks: list[Candidates], history: History, any_source: bool
+    ) -> Proposal | None:
         """The best new candidate: of the first block that has one, or of all."""
         seen = set(history.hashes)
         fresh: list[tuple[Candidates, list[int]]] = []
@@ -251,7 +255,7 @@ class LatentBOSampler(CellSampler):
         if not fresh:
             return None
         with torch.no_grad():
-            values = upper_confidence_bound(model, torch.cat([block.z[rows] for block, rows in fresh]), _KAPPA)
+            values = upper_confidence_bound(model, torch.cat([block.z[rows] for block, rows in fresh]), kappa)
         place = int(values.argmax())
         for block, rows in fresh:
             if place < len(rows):
