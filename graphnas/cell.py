@@ -27,7 +27,7 @@ OUTPUT = "output"
 
 def is_input(op: str) -> bool:
     """Whether an operation name marks an input vertex: `input`, `input0`, `input1`, ..."""
-    return op == "input" or (op.startswith("input") and op[5:].isdigit())
+    return op == "input" or (op.startswith("input") and op[5:].isascii() and op[5:].isdigit())
 
 
 @dataclass(frozen=True)
@@ -201,10 +201,23 @@ class CellArrays(NamedTuple):
         """The cells at the given row numbers, mask or slice."""
         return CellArrays(self.ops[rows], self.adjacency[rows], self.size[rows])
 
+    def padded(self, width: int) -> CellArrays:
+        """The cells with room for `width` vertices; padding beyond that is cut off."""
+        v = min(width, self.ops.shape[1])
+        ops = np.full((self.n, width), -1, dtype=np.int8)
+        adjacency = np.zeros((self.n, width, width), dtype=bool)
+        ops[:, :v], adjacency[:, :v, :v] = self.ops[:, :v], self.adjacency[:, :v, :v]
+        return CellArrays(ops, adjacency, self.size)
+
     @property
     def n(self) -> int:
         """Number of cells."""
         return int(self.size.shape[0])
+
+
+def stack_arrays(parts: Sequence[CellArrays]) -> CellArrays:
+    """The cells of all parts, which have equal width, in order."""
+    return CellArrays(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def to_arrays(cells: Sequence[Cell], vocabulary: Sequence[str], *, width: int | None = None) -> CellArrays:
@@ -287,12 +300,12 @@ def prune_arrays(arrays: CellArrays, *, inputs: int = 1) -> CellArrays:
     order = np.argsort(~keep, axis=1, kind="stable")
     size = keep.sum(1).astype(np.int8)
     valid = np.arange(keep.shape[1]) < size[:, None]
-    pruned = _reorder(arrays, order)
+    pruned = reorder_arrays(arrays, order)
     adjacency = pruned.adjacency & valid[:, :, None] & valid[:, None, :]
     return CellArrays(np.where(valid, pruned.ops, np.int8(-1)), adjacency, size)
 
 
-def _reorder(arrays: CellArrays, order: IntArray) -> CellArrays:
+def reorder_arrays(arrays: CellArrays, order: IntArray) -> CellArrays:
     """Renumber vertices: new vertex `a` is old vertex `order[:, a]`."""
     rows = np.arange(arrays.n)[:, None]
     adjacency = arrays.adjacency[rows[:, :, None], order[:, :, None], order[:, None, :]]
@@ -301,7 +314,7 @@ def _reorder(arrays: CellArrays, order: IntArray) -> CellArrays:
 
 def canonical_arrays(arrays: CellArrays, vocabulary: Sequence[str]) -> CellArrays:
     """Renumber the vertices of all cells into canonical order."""
-    return _reorder(arrays, canonical_order(vocabulary_labels(arrays, vocabulary), arrays.adjacency, arrays.size))
+    return reorder_arrays(arrays, canonical_order(vocabulary_labels(arrays, vocabulary), arrays.adjacency, arrays.size))
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

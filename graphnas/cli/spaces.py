@@ -127,9 +127,7 @@ def draw(
 
 
 def _summary(space: Any) -> dict[str, Any]:
-    settings = {"kind": "dag"} | {
-        key: value for key in ("max_vertices", "max_edges") if (value := getattr(space.topology, key, None)) is not None
-    }
+    settings = {"kind": space.topology.kind, **space.topology.settings}
     return {
         "name": space.name,
         "title": space.title,

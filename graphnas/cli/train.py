@@ -41,10 +41,12 @@ def train(
         float, typer.Option("--minutes", min=0.01, help="Minutes of training; of CPU time where it runs on the CPU.")
     ] = 8.0,
     cells: Annotated[
-        int, typer.Option("--cells", min=100, help="Cells to draw where the space cannot be enumerated.")
+        int, typer.Option("--cells", min=100, help="Architectures to draw where the space is too large to list.")
     ] = 200_000,
-    held_out: Annotated[int, typer.Option("--held-out", min=10, help="Cells kept for measuring quality.")] = 5_000,
-    latent_dim: Annotated[int, typer.Option("--latent-dim", min=2, help="Dimensions of the latent space.")] = 32,
+    held_out: Annotated[
+        int, typer.Option("--held-out", min=10, help="Architectures kept for measuring quality.")
+    ] = 5_000,
+    latent_dim: Annotated[int, typer.Option("--latent-dim", min=2, help="Latent dimensions of one cell.")] = 32,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
@@ -68,10 +70,10 @@ def train(
     folder = out or Path("encoders") / loaded.name
     began = time.process_time(), time.perf_counter()
     arrays = _cells(loaded, cells, seed)
-    if arrays.n < 4 * held_out:
-        held_out = arrays.n // 4
-    order = np.random.default_rng(seed).permutation(arrays.n)
-    apart, rest = arrays.take(order[:held_out]), arrays.take(order[held_out:])
+    number = arrays.n // len(loaded.cell_names)
+    held_out = min(held_out, number // 10)
+    order = np.random.default_rng(seed).permutation(number)
+    apart, rest = loaded.take(arrays, order[:held_out]), loaded.take(arrays, order[held_out:])
     model = CellAutoencoder.for_space(loaded, latent_dim=latent_dim, seed=seed)
     screen = console()
 
@@ -88,7 +90,7 @@ def train(
     fit(
         model,
         rest,
-        validation=apart.take(slice(0, 1000)),
+        validation=loaded.take(apart, np.arange(min(held_out, 1000))),
         targets=_targets(loaded, rest),
         seed=seed,
         device=place,
@@ -103,7 +105,7 @@ def train(
         "space": loaded.name,
         "quality": measured,
         "cells": int(rest.n),
-        "held_out": int(apart.n),
+        "held_out": held_out,
         "seed": seed,
         "device": place,
         "cpu_seconds": time.process_time() - began[0],
@@ -116,27 +118,29 @@ def train(
         print_json({"folder": str(folder), **record})
         return
     rows = [(name.replace("_", " "), f"{value:.4f}") for name, value in measured.items()]
-    print_table(f"Quality on {apart.n:,} held-out cells", ("measure", "value"), rows, right="value")
+    print_table(f"Quality on {held_out:,} held-out architectures", ("measure", "value"), rows, right="value")
     screen.print(f"Encoder: {folder}/", highlight=False, soft_wrap=True)
 
 
 def _cells(space: Space, number: int, seed: int) -> CellArrays:
-    """All cells of a small space, or so many different random ones."""
+    """The cells of all architectures of a small space, or of so many different random ones."""
     import numpy as np
 
-    if space.size is not None and space.size <= 1_000_000:
-        return space.enumerate_arrays()
+    if space.size is not None and space.size <= 1_000_000 and len(space.cell_names) == 1:
+        return space.enumerate_arrays(raw=True)
     arrays = space.sample_arrays(number, np.random.default_rng((seed, 1)))
     _, first = np.unique(np.array(space.hashes(arrays)), return_index=True)
-    return arrays.take(np.sort(first))
+    return space.take(arrays, np.sort(first))
 
 
-def _targets(space: Space, arrays: CellArrays) -> NDArray[np.float64]:
-    """`n x 2` logarithms of parameters and multiply-adds, which the latent space shall know."""
+def _targets(space: Space, arrays: CellArrays) -> NDArray[np.float64] | None:
+    """`n x 2` logarithms of parameters and multiply-adds, where they are more than sums over operations."""
     import numpy as np
 
     from graphnas.networks import count_costs
 
+    if space.network.get("skeleton") != "stacked":
+        return None
     parameters, macs = count_costs(arrays, space.operations, space.network)
     return np.log(np.column_stack([parameters, macs]).astype(np.float64))
 
@@ -146,9 +150,10 @@ def _card(space: Space, record: Mapping[str, Any], latent_dim: int, minutes: flo
     return (
         f"# Encoder of {space.title}\n\n"
         f"A variational graph autoencoder between cells of `{space.name}` ({space.paper}) and a latent space of "
-        f"{latent_dim} dimensions, fitted by `graphnas train` to {record['cells']:,} cells without any accuracy, in "
+        f"{latent_dim} dimensions a cell, fitted by `graphnas train` to {record['cells']:,} cells without any accuracy, in "
         f"{minutes:g} minutes on {record['device']} with seed {record['seed']}.\n\n"
-        f"Measured on {record['held_out']:,} cells it was not fitted to, up to isomorphism:\n\n"
+        f"Measured on {record['held_out']:,} architectures it was not fitted to, up to what the space counts as the "
+        f"same:\n\n"
         f"| measure | value |\n| --- | --- |\n{measures}\n\n"
         "```python\nfrom graphnas.encoders import CellAutoencoder\n\n"
         'model = CellAutoencoder.from_pretrained("path/of/this/folder")\n```\n\n'

@@ -6,17 +6,16 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from graphnas.cell import Architecture, CellArrays, canonical_arrays
+from graphnas.cell import Architecture, CellArrays, stack_arrays
 from graphnas.content import content_folder
-from graphnas.encoders.decoder import DerivationDecoder, decision_masks
+from graphnas.encoders.decoder import DerivationDecoder, TrainingCells, decision_masks
 from graphnas.encoders.graph_encoder import GraphEncoder
 from graphnas.spaces import Space
 
@@ -51,49 +50,31 @@ def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     return (mu.square() + logvar.exp() - 1 - logvar) / 2
 
 
-class TrainingCells(NamedTuple):
-    """Canonical cells as tensors, with the masks of their derivations."""
-
-    ops: Tensor
-    """`n x v` vocabulary codes."""
-    adjacency: Tensor
-    """`n x v x v` edges."""
-    op_masks: Tensor
-    """`n x (v - 1) x k` legal operations."""
-    free_edges: Tensor
-    """`n x e` edges that are not forced."""
-
-    def take(self, rows: Tensor) -> TrainingCells:
-        """The cells at the given rows."""
-        return TrainingCells(*(part[rows] for part in self))
-
-    def to(self, device: torch.device | str) -> TrainingCells:
-        """The same on another device."""
-        return TrainingCells(*(part.to(device) for part in self))
-
-
 class CellAutoencoder(nn.Module):
     """A variational autoencoder between cells and points of a latent space.
 
     Encoding is invariant to relabelling and to what the space ignores, such as dead vertices. Decoding is always
-    legal. Latents are standardised after training so that N(0, I) is the prior to sample from.
+    legal. Latents are standardised after training so that N(0, I) is the prior to sample from. The cells of an
+    architecture pass through the same weights; their latents are concatenated, so `d` is the number of cells times
+    the dimension of one.
 
     Args:
-        encoder: Canonical cells to `n x d` mean and log-variance.
-        decoder: Latent points to the scores of derivations.
-        space: The space of the architectures, which must have one cell.
+        encoder: Canonical cells to mean and log-variance.
+        decoder: Latent points of cells to the scores of derivations.
+        space: The space of the architectures.
     """
 
     def __init__(self, encoder: GraphEncoder, decoder: DerivationDecoder, space: Space) -> None:
         super().__init__()
-        if len(space.cell_names) != 1:
-            raise ValueError(f"Expected a space with one cell, but {space.name} has {len(space.cell_names)}")
         self.encoder, self.decoder, self.space = encoder, decoder, space
-        self.latent_dim: int = encoder.settings["latent_dim"]
+        self.cell_dim: int = encoder.settings["latent_dim"]
+        """Latent dimension of one cell."""
+        self.latent_dim = self.cell_dim * len(space.cell_names)
+        """Latent dimension `d` of an architecture."""
         self.shift: Tensor
         self.scale: Tensor
-        self.register_buffer("shift", torch.zeros(self.latent_dim))
-        self.register_buffer("scale", torch.ones(self.latent_dim))
+        self.register_buffer("shift", torch.zeros(self.cell_dim))
+        self.register_buffer("scale", torch.ones(self.cell_dim))
 
     @classmethod
     def for_space(cls, space: Space, *, latent_dim: int = 32, seed: int = 0, **settings: Any) -> CellAutoencoder:
@@ -101,7 +82,7 @@ class CellAutoencoder(nn.Module):
 
         Args:
             space: Its vocabulary sets the size of the embeddings.
-            latent_dim: `d`.
+            latent_dim: Latent dimension of one cell.
             seed: Seed of the initial weights.
             settings: `encoder` and `decoder`, each a dict of keyword arguments.
         """
@@ -118,40 +99,35 @@ class CellAutoencoder(nn.Module):
         return self.shift.device
 
     def arrays(self, architectures: Sequence[Architecture] | CellArrays) -> CellArrays:
-        """Architectures as canonical arrays, simplified as the space does.
+        """Cells of architectures as canonical arrays, those of one architecture in consecutive rows.
 
         Raises:
             ValueError: if an operation is not in the vocabulary.
         """
         given = architectures if isinstance(architectures, CellArrays) else self.space.to_arrays(architectures)
-        return canonical_arrays(self.space.topology.simplify(given), self.space.vocabulary)
+        return self.space.topology.canonical(given)
 
     def training_cells(self, architectures: Sequence[Architecture] | CellArrays) -> TrainingCells:
         """Architectures as canonical tensors of the space's full width, with masks."""
-        arrays = self.arrays(architectures)
-        v = self.space.topology.max_vertices
-        ops = np.full((arrays.n, v), -1, dtype=np.int8)
-        adjacency = np.zeros((arrays.n, v, v), dtype=bool)
-        width = min(v, arrays.ops.shape[1])
-        ops[:, :width] = arrays.ops[:, :width]
-        adjacency[:, :width, :width] = arrays.adjacency[:, :width, :width]
-        wide = CellArrays(ops, adjacency, arrays.size)
+        topology = self.space.topology
+        arrays = self.arrays(architectures).padded(topology.max_vertices)
         return TrainingCells(
-            torch.from_numpy(ops), torch.from_numpy(adjacency), *decision_masks(self.space.topology, wide)
+            torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency), *decision_masks(topology, arrays)
         )
 
     @torch.no_grad()
     def encode(self, architectures: Sequence[Architecture] | CellArrays) -> tuple[Tensor, Tensor]:
         """Latent mean and log-variance, `n x d` each, on the model's device; in evaluation without gradients."""
         arrays = self.arrays(architectures)
-        mu = torch.empty(arrays.n, self.latent_dim, device=self.device)
+        mu = torch.empty(arrays.n, self.cell_dim, device=self.device)
         logvar = torch.empty_like(mu)
         for start in range(0, arrays.n, 4096):
             part = arrays.take(slice(start, start + 4096))
             ops = torch.from_numpy(part.ops).long().to(self.device)
             adjacency = torch.from_numpy(part.adjacency).float().to(self.device)
             mu[start : start + part.n], logvar[start : start + part.n] = self.encoder(ops, adjacency)
-        return (mu - self.shift) / self.scale, logvar - 2 * self.scale.log()
+        mu, logvar = (mu - self.shift) / self.scale, logvar - 2 * self.scale.log()
+        return mu.reshape(-1, self.latent_dim), logvar.reshape(-1, self.latent_dim)
 
     def decode(
         self,
@@ -192,12 +168,12 @@ class CellAutoencoder(nn.Module):
             raise ValueError("Expected z to be finite, but it holds NaN or infinity")
         if space.vocabulary != self.space.vocabulary:
             raise ValueError(f"Expected a space over {self.space.vocabulary}, but got {space.vocabulary}")
-        inner = z.to(self.device, torch.float32) * self.scale + self.shift
+        inner = z.to(self.device, torch.float32).reshape(-1, self.cell_dim) * self.scale + self.shift
         parts = [
             self.decoder.derive(inner[start : start + 4096], space.topology, sample=sample, generator=generator)
             for start in range(0, max(len(inner), 1), 4096)
         ]
-        return CellArrays(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return stack_arrays(parts)
 
     # On disk
 
@@ -205,15 +181,19 @@ class CellAutoencoder(nn.Module):
         """Write `config.toml` and `model.safetensors` into a folder, made if it is missing."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        topology = self.space.topology
         lines = [
             f"format = {FORMAT}",
             f"space = {json.dumps(self.space.name)}",
             f"vocabulary = {json.dumps(list(self.space.vocabulary))}",
-            f"max_vertices = {topology.max_vertices}",
         ]
-        for part, module in (("encoder", self.encoder), ("decoder", self.decoder)):
-            lines += ["", f"[{part}]", *(f"{key} = {value}" for key, value in module.settings.items())]
+        parts = {
+            "topology": self.space.topology.settings,
+            "encoder": self.encoder.settings,
+            "decoder": self.decoder.settings,
+        }
+        for part, settings in parts.items():
+            # Numbers, true and false, and lists of names are written alike in JSON and TOML.
+            lines += ["", f"[{part}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
         (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
@@ -244,9 +224,7 @@ class CellAutoencoder(nn.Module):
             config = tomllib.loads(config_path.read_text(encoding="utf-8"))
             version, vocabulary = config["format"], tuple(config["vocabulary"])
             if space is None:
-                space = Space.load(config["space"])
-                if space.topology.max_vertices != config["max_vertices"]:
-                    space = Space.load(config["space"], max_vertices=config["max_vertices"])
+                space = Space.load(config["space"], **config["topology"])
             size = len(vocabulary)
             encoder = GraphEncoder(size, **config["encoder"])
             decoder = DerivationDecoder(size, **config["decoder"])

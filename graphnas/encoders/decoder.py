@@ -2,27 +2,89 @@
 
 Operations are scored from the state of the vertex under construction. An edge is scored from the states of both its
 ends plus an interaction with the predecessors already chosen; there is no table with a row for each set of
-predecessors, so the same weights serve any number of vertices.
+predecessors, so the same weights serve any number of vertices. Where a vertex has exactly one predecessor, the same
+scores of its candidates compete in one softmax.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graphnas.cell import CellArrays
+from graphnas.cell import BoolArray, CellArrays
 from graphnas.encoders.positions import position_codes
 from graphnas.spaces import Topology
 
 
-@functools.lru_cache(maxsize=64)
-def _pairs(v: int) -> tuple[Tensor, Tensor]:
-    """Targets and sources of all edges `(i, j)` with `i < j`, target by target."""
-    targets, sources = torch.tril_indices(v, v, -1)
-    return targets, sources
+class TrainingCells(NamedTuple):
+    """Canonical cells as tensors, with the masks of their derivations."""
+
+    ops: Tensor
+    """`n x v` vocabulary codes."""
+    adjacency: Tensor
+    """`n x v x v` edges."""
+    op_masks: Tensor
+    """`n x p x k` from `decision_masks`."""
+    pair_masks: Tensor
+    """`n x e` from `decision_masks`."""
+
+    def take(self, rows: Tensor) -> TrainingCells:
+        """The cells at the given rows."""
+        return TrainingCells(*(part[rows] for part in self))
+
+    def to(self, device: torch.device | str) -> TrainingCells:
+        """The same on another device."""
+        return TrainingCells(*(part.to(device) for part in self))
+
+
+@dataclass(frozen=True)
+class ScoredDecisions:
+    """Which vertices and pairs of vertices the decisions of a topology need scores for."""
+
+    vertices: Tensor
+    """`p` vertices whose operation is decided."""
+    targets: Tensor
+    """`e` vertices that an edge may lead into, pairs in the order of the decisions."""
+    sources: Tensor
+    """`e` vertices that it may come from."""
+    at: Tensor
+    """`e` places of the targets among `vertices`."""
+    alone: Tensor
+    """`e`: whether exactly one of the target's pairs becomes an edge (a source decision)."""
+    groups: Tensor
+    """`s x m` pairs between which each source decision chooses; rows are filled up with their first pair."""
+    group_size: Tensor
+    """`s` numbers of choices."""
+
+    @classmethod
+    @functools.lru_cache(maxsize=64)
+    def of(cls, topology: Topology, device: torch.device) -> ScoredDecisions:
+        """The vertices and pairs of a topology, as tensors on a device."""
+        vertices = [decision.vertex for decision in topology.decisions if decision.kind == "operation"]
+        pairs: list[tuple[int, int, bool]] = []
+        groups: list[list[int]] = []
+        for decision in topology.decisions:
+            if decision.kind != "operation":
+                if decision.kind == "source":
+                    groups.append([*range(len(pairs), len(pairs) + len(decision.codes))])
+                pairs += [(decision.vertex, source, decision.kind == "source") for source in decision.codes]
+        targets, sources, alone = torch.tensor(pairs, dtype=torch.long).reshape(-1, 3).T
+        widest = max(map(len, groups), default=0)
+        filled = [group + group[:1] * (widest - len(group)) for group in groups]
+        return cls(
+            vertices=torch.tensor(vertices, device=device),
+            targets=targets.to(device),
+            sources=sources.to(device),
+            at=torch.tensor([vertices.index(target) for target, _, _ in pairs], dtype=torch.long, device=device),
+            alone=alone.bool().to(device),
+            groups=torch.tensor(filled, dtype=torch.long, device=device).reshape(len(groups), widest),
+            group_size=torch.tensor([len(group) for group in groups], dtype=torch.long, device=device),
+        )
 
 
 class DerivationDecoder(nn.Module):
@@ -60,36 +122,44 @@ class DerivationDecoder(nn.Module):
         named = self.operation(ops.clamp(min=0)) + place[..., : self.width]
         return nn.functional.gelu(named + adjacency.mT @ self.predecessor(named))
 
-    def forward(self, z: Tensor, ops: Tensor, adjacency: Tensor) -> tuple[Tensor, Tensor]:
+    def _edge_logits(self, aim: Tensor, spoken: Tensor, chosen: Tensor) -> Tensor:
+        """Logits of edges from what their target asks for, what their source says, and what earlier sources said.
+
+        Args:
+            aim: `batch_shape x 3 pair` of the targets.
+            spoken: `batch_shape x 4 pair` of the sources.
+            chosen: `batch_shape x pair` sum over the predecessors that the target has already.
+        """
+        query, asked, gate = aim.chunk(3, dim=-1)
+        key, told, _, factor = spoken.chunk(4, dim=-1)
+        hidden = nn.functional.gelu(asked + told + self.interaction(chosen))
+        joint = (query * key + gate * factor * chosen).sum(-1)
+        logits: Tensor = self.edge_score(hidden)[..., 0] + joint / self.pair**0.5
+        return logits
+
+    def forward(self, z: Tensor, ops: Tensor, adjacency: Tensor, scored: ScoredDecisions) -> tuple[Tensor, Tensor]:
         """Scores along the given derivations (teacher forcing), all steps at once.
 
         Args:
             z: `n x d` latent points.
             ops: `n x v` vocabulary codes in canonical order, -1 for padding.
             adjacency: `n x v x v` edges as floats.
+            scored: What to score.
 
         Returns:
-            `n x (v - 1) x (k)` operation logits of the vertices 1 to `v - 1`, over all labels but the first, and
-            `n x e` logits of the edges, target by target.
+            `n x p x k` operation logits, over all labels but the first, and `n x e` logits of edges.
         """
-        v = ops.shape[1]
-        place = self.position(position_codes(v, self.width, device=z.device))
+        place = self.position(position_codes(ops.shape[1], self.width, device=z.device))
         states = self._vertices(ops, adjacency, place)
-        memory = self.memory(states).cumsum(1)
-        context = self.context(self.latent(z)[:, None] + memory[:, :-1] + place[1:])
-        op_logits = self.op_score(context)
-        aim = self.target(context) + self.target_op(ops[:, 1:].clamp(min=0))
-        query, asked, gate = aim.chunk(3, dim=-1)
-        key, told, weight, factor = self.source(states).chunk(4, dim=-1)
-        targets, sources = _pairs(v)
-        # n x v x v x v @ n x 1 x v x pair: what the predecessors i' < i of j say when the edge (i, j) is decided.
-        earlier = adjacency.mT[:, :, None, :] * torch.ones(v, v, device=z.device).tril(-1)
-        chosen = (earlier[:, targets, sources] @ weight).contiguous()
-        hidden = nn.functional.gelu(asked[:, targets - 1] + told[:, sources] + self.interaction(chosen))
-        pointer = (query[:, targets - 1] * key[:, sources]).sum(-1)
-        interaction = (gate[:, targets - 1] * factor[:, sources] * chosen).sum(-1)
-        edge_logits = self.edge_score(hidden)[..., 0] + (pointer + interaction) / self.pair**0.5
-        return op_logits, edge_logits
+        before = self.memory(states).cumsum(1)[:, scored.vertices - 1]
+        context = self.context(self.latent(z)[:, None] + before + place[scored.vertices])
+        aim = self.target(context) + self.target_op(ops[:, scored.vertices].clamp(min=0))
+        spoken = self.source(states)
+        # What the predecessors before i of j say when edge (i, j) is decided; a source decision is j's only one.
+        earlier = torch.arange(ops.shape[1], device=z.device) < scored.sources[:, None]
+        earlier = earlier & ~scored.alone[:, None]
+        chosen = (adjacency.mT[:, scored.targets] * earlier) @ spoken[..., 2 * self.pair : 3 * self.pair]
+        return self.op_score(context), self._edge_logits(aim[:, scored.at], spoken[:, scored.sources], chosen)
 
     def derive(
         self, z: Tensor, topology: Topology, *, sample: bool = False, generator: torch.Generator | None = None
@@ -105,53 +175,45 @@ class DerivationDecoder(nn.Module):
         Returns:
             The cells, their vertices in the order of the derivation.
         """
-        n, v = z.shape[0], topology.max_vertices
-        device = z.device
+        n, v, device = z.shape[0], topology.max_vertices, z.device
         derivation = topology.start(n)
         place = self.position(position_codes(v, self.width, device=device))
         latent = self.latent(z)
-        ops = torch.zeros(n, dtype=torch.long, device=device)
         named = torch.zeros(n, v, self.width, device=device)
-        parents = torch.zeros(n, v, device=device)
-        memory = torch.zeros(n, 2 * self.width, device=device)
         spoken = torch.zeros(n, v, 4 * self.pair, device=device)
-        query = asked = gate = chosen = z.new_zeros(n, self.pair)
-        context = z.new_zeros(n, self.width)
-
-        def finish(vertex: int) -> None:
-            """Enter a finished vertex into the memory."""
-            nonlocal memory
-            named[:, vertex] = self.operation(ops) + place[vertex, : self.width]
-            heard = (parents[:, None, :vertex] @ self.predecessor(named[:, :vertex]))[:, 0] if vertex else 0.0
-            state = nn.functional.gelu(named[:, vertex] + heard)
-            memory = memory + self.memory(state)
-            spoken[:, vertex] = self.source(state)
-
-        finish(0)
-        current = 0
+        memory = torch.zeros(n, 2 * self.width, device=device)
+        said = slice(2 * self.pair, 3 * self.pair)
+        aim = chosen = context = z.new_zeros(0)
+        finished, current = 0, -1
         for decision in topology.decisions:
-            legal = torch.from_numpy(derivation.legal()).to(device)
+            # Vertices before the one under construction enter the memory, those without a decision of their own too.
+            for vertex in range(finished, decision.vertex):
+                ops = torch.from_numpy(derivation.cells.ops[:, vertex]).to(device).long()
+                named[:, vertex] = self.operation(ops.clamp(min=0)) + place[vertex, : self.width]
+                fed = torch.from_numpy(derivation.cells.adjacency[:, :vertex, vertex]).to(z)
+                heard = (fed[:, None] @ self.predecessor(named[:, :vertex]))[:, 0] if vertex else 0.0
+                state = nn.functional.gelu(named[:, vertex] + heard)
+                memory = memory + self.memory(state)
+                spoken[:, vertex] = self.source(state)
+            finished = decision.vertex
             if decision.vertex != current:
-                if current:
-                    finish(current)
                 current = decision.vertex
                 context = self.context(latent + memory + place[current])
-            if decision.source is None:
-                choice = _choose(self.op_score(context), legal, sample, generator)
-                ops = choice + 1
-                query, asked, gate = (self.target(context) + self.target_op(ops)).chunk(3, dim=-1)
-                parents = torch.zeros(n, v, device=device)
+            legal = torch.from_numpy(derivation.legal()).to(device)
+            codes = torch.tensor(decision.codes, device=device)
+            if decision.kind == "operation":
+                choice = _choose(self.op_score(context)[:, codes - 1], legal, sample, generator)
+                aim = self.target(context) + self.target_op(codes[choice])
                 chosen = torch.zeros(n, self.pair, device=device)
-            else:
-                key, told, weight, factor = spoken[:, decision.source].chunk(4, dim=-1)
-                hidden = nn.functional.gelu(asked + told + self.interaction(chosen))
-                joint = ((query * key).sum(-1) + (gate * factor * chosen).sum(-1)) / self.pair**0.5
-                score = self.edge_score(hidden)[..., 0] + joint
+            elif decision.kind == "edge":
+                score = self._edge_logits(aim, spoken[:, decision.codes[0]], chosen)
                 choice = _choose(torch.stack([torch.zeros_like(score), score], dim=-1), legal, sample, generator)
-                parents[:, decision.source] = choice.to(z.dtype)
-                chosen = chosen + choice[:, None] * weight
+                chosen = chosen + choice[:, None] * spoken[:, decision.codes[0], said]
+            else:
+                scores = self._edge_logits(aim[:, None], spoken[:, codes], chosen[:, None])
+                choice = _choose(scores, legal, sample, generator)
             derivation.choose(choice.cpu().numpy())
-        return derivation.arrays()
+        return derivation.cells
 
 
 def _choose(logits: Tensor, legal: Tensor, sample: bool, generator: torch.Generator | None) -> Tensor:
@@ -165,11 +227,50 @@ def decision_masks(topology: Topology, arrays: CellArrays) -> tuple[Tensor, Tens
     """Legal choices along the derivations of canonical cells.
 
     Returns:
-        `n x (v - 1) x k` masks of the operation decisions and `n x e` marks of the edges that are free, that is where
-        both choices are legal.
+        `n x p x k` legal labels of the operation decisions, over all labels but the first, and `n x e` marks of pairs:
+        of an edge decision, whether both choices are legal; of a source decision, whether the source is.
     """
-    decisions = topology.encode(arrays)
-    masks = topology.masks(decisions)
-    op_steps = np.array([decision.source is None for decision in topology.decisions])
-    edges = masks[:, ~op_steps]
-    return torch.from_numpy(masks[:, op_steps]), torch.from_numpy(edges[..., 0] & edges[..., 1])
+    masks = topology.masks(topology.encode(arrays))
+    operations: list[BoolArray] = []
+    pairs: list[BoolArray] = [np.zeros((arrays.n, 0), dtype=bool)]
+    for step, decision in enumerate(topology.decisions):
+        legal = masks[:, step, : len(decision.choices)]
+        if decision.kind == "operation":
+            labels = np.zeros((arrays.n, len(topology.vocabulary) - 1), dtype=bool)
+            labels[:, np.array(decision.codes) - 1] = legal
+            operations.append(labels)
+        else:
+            pairs.append(legal if decision.kind == "source" else (legal[:, :1] & legal[:, 1:]))
+    return torch.from_numpy(np.stack(operations, axis=1)), torch.from_numpy(np.concatenate(pairs, axis=1))
+
+
+def decision_loss(op_logits: Tensor, pair_logits: Tensor, cells: TrainingCells, scored: ScoredDecisions) -> Tensor:
+    """Mean negative log-likelihood of the cells' derivations under the masks, in nats a cell.
+
+    Args:
+        op_logits: `n x p x k` from `DerivationDecoder.forward`.
+        pair_logits: `n x e` from there.
+        cells: The `n` cells.
+        scored: What was scored.
+    """
+    n, last = cells.ops.shape[0], -torch.inf
+    # A step beyond the end has one legal choice, the first label: its loss is zero.
+    labels = (cells.ops[:, scored.vertices].long() - 1).clamp(min=0)
+    logits = op_logits.masked_fill(~cells.op_masks, last)
+    loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+    edges = cells.adjacency[:, scored.sources, scored.targets]
+    apart = ~scored.alone
+    if apart.any():
+        loss = loss + nn.functional.binary_cross_entropy_with_logits(
+            pair_logits[:, apart],
+            edges[:, apart].to(pair_logits.dtype),
+            weight=cells.pair_masks[:, apart].to(pair_logits.dtype),
+            reduction="sum",
+        )
+    if scored.groups.numel():
+        filled = torch.arange(scored.groups.shape[1], device=pair_logits.device) >= scored.group_size[:, None]
+        legal = cells.pair_masks[:, scored.groups] & ~filled
+        logits = pair_logits[:, scored.groups].masked_fill(~legal, last)
+        wanted = (edges[:, scored.groups] & ~filled).byte().argmax(-1)
+        loss = loss + nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="sum")
+    return loss / n

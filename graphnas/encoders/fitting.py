@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graphnas.cell import Architecture, CellArrays
-from graphnas.encoders.autoencoder import CellAutoencoder, TrainingCells, kl_to_standard_normal, reparameterize
+from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal, reparameterize
+from graphnas.encoders.decoder import ScoredDecisions, TrainingCells, decision_loss
 from graphnas.encoders.statistics import structure_targets
 
 Progress = Callable[[Mapping[str, float]], None]
@@ -89,7 +90,7 @@ def fit(
     model.to(device).train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = nn.Sequential(nn.Linear(model.latent_dim, 256), nn.GELU(), nn.Linear(256, wanted.shape[1])).to(device)
+        head = nn.Sequential(nn.Linear(model.cell_dim, 256), nn.GELU(), nn.Linear(256, wanted.shape[1])).to(device)
     parameters = [*model.parameters(), *head.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.98), fused=True)
     generator = torch.Generator(device=device)
@@ -168,18 +169,11 @@ def _losses(
     ops, adjacency = batch.ops.long(), batch.adjacency.float()
     mu, logvar = model.encoder(ops, adjacency)
     z = reparameterize(mu, logvar, generator)
-    op_logits, edge_logits = model.decoder(z, ops, adjacency)
-    op_logits = op_logits.masked_fill(~batch.op_masks, -torch.inf)
-    # A step beyond the end has one legal choice, 0: its loss is zero.
-    op_nll = nn.functional.cross_entropy(
-        op_logits.flatten(0, 1), (ops[:, 1:] - 1).clamp(min=0).flatten(), reduction="sum"
-    )
-    targets, sources = torch.tril_indices(ops.shape[1], ops.shape[1], -1, device=ops.device)
-    edge_nll = nn.functional.binary_cross_entropy_with_logits(
-        edge_logits, adjacency[:, sources, targets], weight=batch.free_edges.float(), reduction="sum"
-    )
+    scored = ScoredDecisions.of(model.space.topology, z.device)
+    op_logits, pair_logits = model.decoder(z, ops, adjacency, scored)
+    nll = decision_loss(op_logits, pair_logits, batch, scored)
     kl = kl_to_standard_normal(mu, logvar).sum(-1).mean()
-    return (op_nll + edge_nll) / ops.shape[0], kl, (head(z) - wanted).square().mean()
+    return nll, kl, (head(z) - wanted).square().mean()
 
 
 def _one_cycle(done: float) -> float:
@@ -210,7 +204,7 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
     active = int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
     if active < 2 and cells.ops.shape[0] > 2:
-        raise CollapseError(f"The latent space collapsed: {active} of {model.latent_dim} units are active")
+        raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
     model.shift.copy_(mu.mean(0))
     model.scale.copy_(variance.sqrt())
 

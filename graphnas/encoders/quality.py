@@ -23,15 +23,16 @@ def quality(
 
     Args:
         model: A fitted autoencoder.
-        held_out: Cells that it was not fitted to.
-        train: Cells that it was fitted to, for novelty.
+        held_out: Architectures that it was not fitted to; as arrays, their cells in consecutive rows.
+        train: Architectures that it was fitted to, for novelty; likewise.
         seed: Seed of posterior noise and prior samples.
         prior_samples: Number of points drawn from N(0, I).
 
     Returns:
-        Shares between 0 and 1, up to isomorphism: `reconstruction` (from the latent mean), `sampled_reconstruction`
-        (from a posterior sample), `validity` and `uniqueness` of the prior samples' decodings and `novelty` (share
-        of the distinct ones not in `train`); `active_units` (mean KL above 0.1 nats), and `kl` (nats a cell).
+        Shares between 0 and 1 of architectures, up to `Space.hash`: `reconstruction` (from the latent mean),
+        `sampled_reconstruction` (from a posterior sample), `validity` and `uniqueness` of the prior samples'
+        decodings and `novelty` (share of the distinct ones not in `train`); `active_units` (mean KL above 0.1 nats),
+        and `kl` (nats an architecture).
     """
     space = model.space
     arrays = model.arrays(held_out)
@@ -41,8 +42,8 @@ def quality(
     sampled = model.decode_arrays(reparameterize(mu, logvar, generator))
     prior = torch.randn(prior_samples, model.latent_dim, generator=generator, device=mu.device)
     drawn = model.decode_arrays(prior)
-    valid = space.topology.is_legal(drawn)
-    distinct = set(space.hashes(drawn.take(valid)))
+    valid = space.topology.is_legal(drawn).reshape(prior_samples, -1).all(1)
+    distinct = set(space.hashes(space.take(drawn, np.flatnonzero(valid))))
     known = set(space.hashes(model.arrays(train)))
     kl = kl_to_standard_normal(mu, logvar).mean(0)
     return {

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
@@ -43,9 +42,7 @@ class Candidates:
 
     def architecture(self, row: int, space: Space) -> Architecture:
         """The architecture at a row."""
-        parts = len(space.cell_names)
-        cells = space.from_arrays(self.cells.take(slice(row * parts, (row + 1) * parts)))
-        return Architecture(space.name, tuple(one.cells[0] for one in cells))
+        return space.from_arrays(space.take(self.cells, np.array([row])))[0]
 
 
 class CandidateSource:
@@ -83,17 +80,12 @@ class CandidateSource:
         for row, key in enumerate(hashes):
             first.setdefault(key, row)
         rows, keys = np.array(list(first.values()), dtype=np.int64), list(first)
-        z = self.encode(self._rows(cells, rows))
+        z = self.encode(self.space.take(cells, rows))
         ends = np.searchsorted(rows, np.cumsum([len(part) for part in points.values()])).tolist()
         return [
-            Candidates(source, self._rows(cells, rows[start:end]), tuple(keys[start:end]), z[start:end])
+            Candidates(source, self.space.take(cells, rows[start:end]), tuple(keys[start:end]), z[start:end])
             for source, start, end in zip(points, [0, *ends], ends, strict=False)
         ]
-
-    def _rows(self, cells: CellArrays, rows: NDArray[np.int64]) -> CellArrays:
-        """The cells of the architectures with the given numbers."""
-        parts = len(self.space.cell_names)
-        return cells.take((rows[:, None] * parts + np.arange(parts)).reshape(-1))
 
     def listed(self, architectures: Sequence[Architecture], source: str) -> Candidates:
         """Given architectures as candidates, the first of each class."""

@@ -14,6 +14,7 @@ The vertex before the new one always belongs to `D`, so a vertex without predece
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from graphnas.cell import (
     IntArray,
     canonical_arrays,
     prune_arrays,
+    stack_arrays,
     vertex_depth,
     vocabulary_labels,
 )
@@ -47,9 +49,11 @@ class DagTopology(Topology):
         prune: Whether dead vertices are dropped before a cell is judged; otherwise they are illegal.
     """
 
+    kind = "dag"
+
     def __init__(
         self,
-        operations: tuple[str, ...],
+        operations: Sequence[str],
         *,
         max_vertices: int,
         max_edges: int | None = None,
@@ -62,9 +66,20 @@ class DagTopology(Topology):
         self.vocabulary = ("input", OUTPUT, *operations)
         decisions = []
         for j in range(1, max_vertices):
-            decisions.append(Decision(f"op{j}", self.vocabulary[1:], j, None))
-            decisions += [Decision(f"edge{i}_{j}", ("no", "yes"), j, i) for i in range(j)]
+            codes = tuple(range(1, len(self.vocabulary)))
+            decisions.append(Decision(f"op{j}", self.vocabulary[1:], j, "operation", codes))
+            decisions += [Decision(f"edge{i}_{j}", ("no", "yes"), j, "edge", (i,)) for i in range(j)]
         self.decisions = tuple(decisions)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Limits and whether dead vertices are dropped."""
+        return {"max_vertices": self.max_vertices, "max_edges": self.max_edges, "prune": self.prune}
+
+    @functools.cached_property
+    def count(self) -> int | None:
+        """Number of derivations, by counting the completions of every open set; of at most nine vertices."""
+        return self._completions[1] if self.max_vertices <= _COUNTABLE_VERTICES else None
 
     def start(self, n: int) -> DagDerivation:
         """`n` derivations that hold the input vertex alone."""
@@ -77,15 +92,19 @@ class DagTopology(Topology):
         for step, decision in enumerate(self.decisions):
             if decision.vertex >= width:
                 break
-            if decision.source is None:
+            if decision.kind == "operation":
                 decisions[:, step] = np.maximum(arrays.ops[:, decision.vertex] - 1, 0)
             else:
-                decisions[:, step] = arrays.adjacency[:, decision.source, decision.vertex]
+                decisions[:, step] = arrays.adjacency[:, decision.codes[0], decision.vertex]
         return decisions
 
     def simplify(self, arrays: CellArrays) -> CellArrays:
         """Prune the cells if the space does."""
         return prune_arrays(arrays) if self.prune else arrays
+
+    def canonical(self, arrays: CellArrays) -> CellArrays:
+        """Simplified cells in canonical order, which is topological and hence that of a derivation."""
+        return canonical_arrays(self.simplify(arrays), self.vocabulary)
 
     def is_legal(self, arrays: CellArrays) -> BoolArray:
         """Whether each simplified cell is connected and within the limits."""
@@ -97,10 +116,7 @@ class DagTopology(Topology):
 
     def check(self, cell: Cell) -> None:
         """Refuse a cell with an unknown operation, dead vertices, or more than the limits."""
-        for vertex, op in enumerate(cell.ops):
-            allowed = ("input",) if vertex == 0 else (OUTPUT,) if vertex == cell.size - 1 else self.vocabulary[2:]
-            if op not in allowed:
-                raise ValueError(f"vertex {vertex}: expected one of {', '.join(allowed)}, but got {op!r}")
+        self.check_labels(cell, self.vocabulary[2:])
         live = cell.pruned()
         if not live.edges:
             raise ValueError("vertex 0: there is no path from the input to the output")
@@ -174,32 +190,28 @@ class DagTopology(Topology):
         kept: list[CellArrays] = []
         missing, rate = n, 0.3
         while missing > 0:
-            drawn = self._keep_canonical(self._sample_labelled(int(missing / rate) + 64, rng))
+            drawn = self.keep_canonical(self._sample_labelled(int(missing / rate) + 64, rng))
             kept.append(drawn.take(slice(missing)))
             missing -= kept[-1].n
         if not kept:
             return self._sample_labelled(0, rng)
-        return CellArrays(*(np.concatenate(part) for part in zip(*kept, strict=True)))
+        return stack_arrays(kept)
 
-    def enumerate(self) -> CellArrays:
-        """The canonical member of every class, found among all derivations."""
-        return self._keep_canonical(self.all_derivations())
-
-    def _keep_canonical(self, arrays: CellArrays) -> CellArrays:
+    def keep_canonical(self, arrays: CellArrays) -> CellArrays:
         """The cells that equal their own canonical form: of every class's labelled members, exactly one."""
         # Canonical order sorts by depth and label first, which is cheap and rules out most.
         labels = vocabulary_labels(arrays, self.vocabulary)
         depth = vertex_depth(arrays.adjacency)
         inner = np.arange(2, labels.shape[1]) < arrays.size[:, None] - 1
         falls = (depth[:, 2:] < depth[:, 1:-1]) | ((depth[:, 2:] == depth[:, 1:-1]) & (labels[:, 2:] < labels[:, 1:-1]))
-        arrays = arrays.take(~(falls & inner).any(1))
-        canonical = canonical_arrays(arrays, self.vocabulary)
-        same = (canonical.adjacency == arrays.adjacency).all((1, 2)) & (canonical.ops == arrays.ops).all(1)
-        return arrays.take(same)
+        return super().keep_canonical(arrays.take(~(falls & inner).any(1)))
 
     @functools.cached_property
-    def _completions(self) -> dict[tuple[int, int, int], tuple[IntArray, NDArray[np.float64]]]:
-        """For a vertex, edges used and open set: the options `2 * m + is_output` and their cumulative shares."""
+    def _completions(self) -> tuple[dict[tuple[int, int, int], tuple[IntArray, NDArray[np.float64]]], int]:
+        """For a vertex, edges used and open set: the options `2 * m + is_output` and their cumulative shares.
+
+        And the number of all derivations.
+        """
         table: dict[tuple[int, int, int], tuple[IntArray, NDArray[np.float64]]] = {}
         kinds = len(self.vocabulary) - 2
 
@@ -220,12 +232,12 @@ class DagTopology(Topology):
             table[vertex, used, opened] = (np.array(options, dtype=np.int64), shares)
             return total
 
-        count(1, 0, 1)
-        return table
+        return table, count(1, 0, 1)
 
     def _sample_labelled(self, n: int, rng: np.random.Generator) -> CellArrays:
         """`n` cells drawn uniformly among all derivations."""
         v = self.max_vertices
+        completions, _ = self._completions
         arrays = _empty_arrays(n, v)
         used, opened = np.zeros(n, dtype=np.int64), np.ones(n, dtype=np.int64)
         active = np.arange(n)
@@ -238,7 +250,7 @@ class DagTopology(Topology):
             option = np.empty(active.size, dtype=np.int64)
             groups = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
             for key, rows in zip(states.tolist(), groups, strict=True):
-                options, shares = self._completions[vertex, key >> v, key & ((1 << v) - 1)]
+                options, shares = completions[vertex, key >> v, key & ((1 << v) - 1)]
                 at = np.searchsorted(shares, draw[rows], side="right")
                 option[rows] = options[np.minimum(at, options.size - 1)]
             m, ends = option >> 1, (option & 1).astype(bool)
@@ -289,12 +301,12 @@ class DagDerivation(Derivation):
         legal = np.zeros((n, len(decision.choices)), dtype=bool)
         # The size is set when the output is chosen: cells that ended at an earlier vertex only have choice 0.
         ended = (self.cells.size > 1) & (self.cells.size <= vertex)
-        if decision.source is None:
+        if decision.kind == "operation":
             legal[:, 0] = True
             if vertex < self.topology.max_vertices - 1:
                 legal[:, 1:] = (~ended & (self.used + self.opened.sum(1) + 1 <= limit))[:, None]
             return legal
-        source = decision.source
+        source = decision.codes[0]
         is_output = self.cells.size == vertex + 1
         union = self.chosen | self.opened
         cost = self.used + union.sum(1) + ~union[:, source] + ~is_output
@@ -308,12 +320,13 @@ class DagDerivation(Derivation):
         decision = self.topology.decisions[self.step]
         vertex = decision.vertex
         ended = (self.cells.size > 1) & (self.cells.size <= vertex)
-        if decision.source is None:
+        if decision.kind == "operation":
             self.cells.ops[:, vertex] = np.where(ended, -1, np.asarray(choices) + 1)
             self.cells.size[~ended & (np.asarray(choices) == 0)] = vertex + 1
         else:
-            self.chosen[:, decision.source] = np.asarray(choices) > 0
-            if decision.source == vertex - 1:
+            (source,) = decision.codes
+            self.chosen[:, source] = np.asarray(choices) > 0
+            if source == vertex - 1:
                 self.cells.adjacency[:, :, vertex] = self.chosen
                 self.used += self.chosen.sum(1)
                 self.opened &= ~self.chosen
@@ -331,7 +344,3 @@ class DagDerivation(Derivation):
             self.opened[rows],
             self.chosen[rows],
         )
-
-    def arrays(self) -> CellArrays:
-        """The derived cells."""
-        return self.cells

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from graphnas.cell import OUTPUT, is_input
+from graphnas.spaces.chain import ChainTopology
+from graphnas.spaces.complete import CompleteTopology
 from graphnas.spaces.dag import DagTopology
+from graphnas.spaces.in_degree import SUM, InDegreeTopology
 from graphnas.spaces.topology import Topology
 
 _LIMIT = 1_000_000  # bytes; a space file has a few hundred
+_VERTICES = 64  # most of a cell
 
 
 class SpaceFileError(ValueError):
@@ -90,11 +94,15 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
     network = data.get("network", {})
     if not isinstance(network, dict):
         raise refuse("network", f"expected a table, but got {network!r}")
-    for key, value in network.items():
-        if key != "skeleton" and (type(value) is not int or value < 1):
+    proxy = network.get("proxy", {})
+    if not isinstance(proxy, dict):
+        raise refuse("network.proxy", f"expected a table, but got {proxy!r}")
+    sizes = {key: value for key, value in network.items() if key not in ("skeleton", "proxy")}
+    for key, value in (sizes | {f"proxy.{key}": value for key, value in proxy.items()}).items():
+        if type(value) is not int or value < 1:
             raise refuse(f"network.{key}", f"expected a positive whole number, but got {value!r}")
     try:
-        topology = _topology(data["topology"] | dict(limits), tuple(data["operations"]))
+        topology = _topology(data["topology"] | dict(limits), data["operations"])
     except _KeyRefused as error:
         raise refuse(f"topology.{error.key}", error.reason) from None
     return SpaceFile(
@@ -102,11 +110,16 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
         title=data.get("title", data["name"]),
         paper=data.get("paper", ""),
         cells=tuple(cells),
-        size=size if not limits else None,
+        size=_size(topology, len(cells)) if limits or size is None else size,
         topology=topology,
         operations=data["operations"],
         network=network,
     )
+
+
+def _size(topology: Topology, cells: int) -> int | None:
+    classes = topology.classes()
+    return None if classes is None else classes**cells
 
 
 class _KeyRefused(Exception):
@@ -115,21 +128,55 @@ class _KeyRefused(Exception):
         self.key, self.reason = key, reason
 
 
-def _topology(table: dict[str, Any], operations: tuple[str, ...]) -> Topology:
+_RANGES: dict[str, dict[str, tuple[int, int]]] = {
+    "dag": {"max_vertices": (2, _VERTICES), "max_edges": (1, _VERTICES * (_VERTICES - 1) // 2)},
+    "chain": {"layers": (1, _VERTICES - 2)},
+    "complete": {"nodes": (2, 11)},
+    "in_degree": {"nodes": (1, 30), "in_degree": (1, 30), "inputs": (1, 30)},
+}
+"""Whole numbers that `[topology]` holds, by kind, with the least and most; the first is required."""
+
+
+def _topology(table: dict[str, Any], operations: dict[str, dict[str, Any]]) -> Topology:
     kind = table.get("kind")
-    if kind != "dag":
-        raise _KeyRefused("kind", f"expected 'dag', but got {kind!r}")
-    known = {"kind", "max_vertices", "max_edges", "prune"}
+    if kind not in _RANGES:
+        raise _KeyRefused("kind", f"expected one of {', '.join(_RANGES)}, but got {kind!r}")
+    ranges = _RANGES[kind]
+    other = {"dag": "prune", "in_degree": "exclude"}.get(kind)
+    known = {"kind", *ranges, *filter(None, [other])}
     for key in table:
         if key not in known:
-            raise _KeyRefused(key, f"unknown key for kind 'dag'; expected {', '.join(sorted(known))}")
-    if "max_vertices" not in table:
-        raise _KeyRefused("max_vertices", "missing")
-    for key, least, most in (("max_vertices", 2, 64), ("max_edges", 1, 2016)):
+            raise _KeyRefused(key, f"unknown key for kind {kind!r}; expected {', '.join(sorted(known))}")
+    required = next(iter(ranges))
+    if required not in table:
+        raise _KeyRefused(required, "missing")
+    for key, (least, most) in ranges.items():
         value = table.get(key, least)
         if type(value) is not int or not least <= value <= most:
             raise _KeyRefused(key, f"expected a whole number from {least} to {most}, but got {value!r}")
-    prune = table.get("prune", True)
-    if not isinstance(prune, bool):
-        raise _KeyRefused("prune", f"expected true or false, but got {prune!r}")
-    return DagTopology(operations, max_vertices=table["max_vertices"], max_edges=table.get("max_edges"), prune=prune)
+    settings = {key: value for key, value in table.items() if key != "kind"}
+    if kind == "dag":
+        if not isinstance(table.get("prune", True), bool):
+            raise _KeyRefused("prune", f"expected true or false, but got {table['prune']!r}")
+        return DagTopology(tuple(operations), **settings)
+    if kind == "chain":
+        return ChainTopology(tuple(operations), **settings)
+    if kind == "complete":
+        return CompleteTopology(operations, **settings)
+    return _in_degree(operations, settings)
+
+
+def _in_degree(operations: dict[str, dict[str, Any]], settings: dict[str, Any]) -> Topology:
+    exclude = settings.get("exclude", [])
+    if not isinstance(exclude, list | tuple) or not set(exclude) < set(operations):
+        raise _KeyRefused("exclude", f"expected some but not all of {', '.join(operations)}, but got {exclude!r}")
+    if SUM in operations:
+        raise _KeyRefused("kind", f"the operation name {SUM!r} is reserved in a space of kind 'in_degree'")
+    if settings.get("in_degree", 2) > settings.get("inputs", 2):
+        raise _KeyRefused(
+            "in_degree", "expected at most the number of inputs, which are all that the first node can read"
+        )
+    topology = InDegreeTopology(tuple(operations), **settings)
+    if topology.max_vertices > _VERTICES:
+        raise _KeyRefused("nodes", f"expected cells of at most {_VERTICES} vertices, but got {topology.max_vertices}")
+    return topology

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,8 @@ from graphnas.cell import (
     Architecture,
     BoolArray,
     CellArrays,
-    canonical_hashes,
     from_arrays,
     to_arrays,
-    vocabulary_labels,
 )
 from graphnas.content import content_folder
 from graphnas.spaces.file import SpaceFile, SpaceFileError, read_space_file
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURE_KEY = "graphnas:architecture"
 HASH_KEY = "graphnas:hash"
+
+_LISTED = 10_000_000  # labelled cells that are looked through at most, which takes a minute and a few GB
 
 
 class Space:
@@ -55,7 +56,7 @@ class Space:
         """The macro skeleton and its published settings."""
         self.topology = file.topology
         self.size = file.size
-        """Number of classes up to `hash`, where it is known."""
+        """Number of architectures up to `hash`, where it is known."""
 
     @classmethod
     def load(cls, name_or_path: str | Path, **limits: Any) -> Space:
@@ -83,7 +84,8 @@ class Space:
         return sorted(path.stem for path in content_folder("spaces").glob("*.toml"))
 
     def __repr__(self) -> str:
-        return f"Space({self.name!r}, max_vertices={self.topology.max_vertices})"
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.topology.settings.items())
+        return f"Space({self.name!r}, {settings})"
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
@@ -96,27 +98,38 @@ class Space:
         """`n` random architectures, independent, in canonical order; see the topology for their distribution."""
         if n < 0:
             raise ValueError(f"Expected n to be at least 0, but got {n}")
-        drawn = [self.from_arrays(self.sample_arrays(n, rng)) for _ in self.cell_names]
-        return [
-            Architecture(self.name, tuple(cell for one in row for cell in one.cells))
-            for row in zip(*drawn, strict=True)
-        ]
+        return self.from_arrays(self.sample_arrays(n, rng))
 
     def sample_arrays(self, n: int, rng: np.random.Generator) -> CellArrays:
-        """`n` random cells as arrays."""
-        return self.topology.sample(n, rng)
+        """Cells of `n` random architectures as arrays, those of one architecture in consecutive rows."""
+        return self.topology.sample(n * len(self.cell_names), rng)
 
     def enumerate(self, *, raw: bool = False) -> Iterator[Architecture]:
-        """Every architecture once, up to `hash`; with `raw`, every published member (here the same)."""
-        del raw
-        self._only_cell("enumerate")
-        arrays = self.enumerate_arrays()
-        for start in range(0, arrays.n, 4096):
-            yield from self.from_arrays(arrays.take(slice(start, start + 4096)))
+        """Every architecture once, up to `hash`; with `raw`, every published member of every class.
 
-    def enumerate_arrays(self) -> CellArrays:
-        """Every cell once, up to `hash`, as arrays in canonical order."""
-        return self.topology.enumerate()
+        Raises:
+            ValueError: if the space has too many labelled cells to list.
+        """
+        arrays = self.enumerate_arrays(raw=raw)
+        if len(self.cell_names) == 1:
+            for start in range(0, arrays.n, 4096):
+                yield from self.from_arrays(arrays.take(slice(start, start + 4096)))
+            return
+        cells = from_arrays(arrays, self.vocabulary)
+        for combination in itertools.product(cells, repeat=len(self.cell_names)):
+            yield Architecture(self.name, combination)
+
+    def enumerate_arrays(self, *, raw: bool = False) -> CellArrays:
+        """Every cell once, up to its hash, as arrays in canonical order; with `raw`, every published member.
+
+        Raises:
+            ValueError: if there are too many to list.
+        """
+        count = self.topology.count
+        if count is None or count > _LISTED:
+            number = "far more" if count is None else f"{count:,}, more"
+            raise ValueError(f"Cannot enumerate {self.name}: its labelled cells are {number} than {_LISTED:,}")
+        return self.topology.enumerate(raw=raw)
 
     # Conversion
 
@@ -126,8 +139,14 @@ class Space:
         return to_arrays(cells, self.vocabulary)
 
     def from_arrays(self, arrays: CellArrays) -> list[Architecture]:
-        """Architectures of single-cell rows."""
-        return [Architecture(self.name, (cell,)) for cell in from_arrays(arrays, self.vocabulary)]
+        """Inverse of `to_arrays`."""
+        cells, parts = from_arrays(arrays, self.vocabulary), len(self.cell_names)
+        return [Architecture(self.name, tuple(cells[at : at + parts])) for at in range(0, len(cells), parts)]
+
+    def take(self, arrays: CellArrays, rows: NDArray[np.int64]) -> CellArrays:
+        """The cells of the architectures with the given numbers, out of those of all."""
+        parts = len(self.cell_names)
+        return arrays.take((rows[:, None] * parts + np.arange(parts)).reshape(-1))
 
     # Legality and identity
 
@@ -156,8 +175,7 @@ class Space:
     def hashes(self, architectures: Sequence[Architecture] | CellArrays) -> list[str]:
         """`hash` of many architectures at once; arrays hold one row for each cell."""
         arrays = architectures if isinstance(architectures, CellArrays) else self.to_arrays(architectures)
-        arrays = self.topology.simplify(arrays)
-        cells = canonical_hashes(vocabulary_labels(arrays, self.vocabulary), arrays.adjacency, arrays.size)
+        cells = self.topology.hashes(self.topology.simplify(arrays))
         parts = len(self.cell_names)
         if parts == 1:
             return cells
@@ -170,11 +188,11 @@ class Space:
         """All legal architectures one edit away, each once and none equal to the given one."""
         found = []
         for place, cell in enumerate(architecture.cells):
-            edits = self.topology.simplify(self.topology.edits(to_arrays([cell], self.vocabulary)))
+            given = to_arrays([cell], self.vocabulary)
+            edits = self.topology.simplify(self.topology.edits(given))
             edits = edits.take(self.topology.is_legal(edits))
-            hashes = canonical_hashes(vocabulary_labels(edits, self.vocabulary), edits.adjacency, edits.size)
-            unique = {key: row for row, key in reversed(list(enumerate(hashes)))}
-            unique.pop(self.hash(Architecture(self.name, (cell,))) if len(self.cell_names) == 1 else "", None)
+            unique = {key: row for row, key in reversed(list(enumerate(self.topology.hashes(edits))))}
+            unique.pop(self.topology.hashes(self.topology.simplify(given))[0], None)
             for other in from_arrays(edits.take(np.array(sorted(unique.values()), dtype=np.int64)), self.vocabulary):
                 cells = (*architecture.cells[:place], other, *architecture.cells[place + 1 :])
                 found.append(Architecture(self.name, cells))
@@ -228,7 +246,7 @@ class Space:
                         f"(codes {legal}) after the earlier decisions, but got {choice}"
                     )
                 derivation.choose(np.array([choice]))
-            cells += from_arrays(derivation.arrays(), self.vocabulary)
+            cells += from_arrays(derivation.cells, self.vocabulary)
         return Architecture(self.name, tuple(cells))
 
     def masks(self, prefix: NDArray[Any]) -> BoolArray:
@@ -288,7 +306,3 @@ class Space:
         trial.set_user_attr(ARCHITECTURE_KEY, architecture.to_json())
         trial.set_user_attr(HASH_KEY, self.hash(architecture))
         return architecture
-
-    def _only_cell(self, what: str) -> None:
-        if len(self.cell_names) > 1:
-            raise ValueError(f"Cannot {what} {self.name}: it has {len(self.cell_names)} cells")
