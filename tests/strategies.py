@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from graphnas.cell import Cell
+from graphnas.cell import Cell, is_input
 
 OPERATIONS = ("conv1x1", "conv3x3", "maxpool3x3")
 
@@ -22,7 +22,8 @@ def cells(draw: st.DrawFn, max_vertices: int = 8) -> Cell:
 
 def relabelled(cell: Cell, rng: np.random.Generator) -> Cell:
     """The same graph with its inner vertices in another random topological order."""
-    placed, waiting = [0], set(range(1, cell.size - 1))
+    inputs = sum(map(is_input, cell.ops))
+    placed, waiting = list(range(inputs)), set(range(inputs, cell.size - 1))
     while waiting:
         free = [v for v in sorted(waiting) if not any((u, v) in cell.edges for u in waiting)]
         placed.append(int(rng.choice(free)))

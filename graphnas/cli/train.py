@@ -48,6 +48,9 @@ def train(
     ] = 5_000,
     latent_dim: Annotated[int, typer.Option("--latent-dim", min=2, help="Latent dimensions of one cell.")] = 32,
     seed: SeedOption = 0,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads; more than one is slower on a machine that is busy.")
+    ] = 1,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +62,7 @@ def train(
 
       graphnas train nasbench101 --minutes 8 --out encoders/mine
     """
-    set_threads(2)
+    set_threads(threads)
     import numpy as np
 
     from graphnas import studies
