@@ -49,7 +49,7 @@ def start_worker(encoder: str) -> None:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = Space.load("nasbench101")
-    _shared.update(space=space, table=TableEvaluator(NASBench101Table.open()))
+    _shared.update(space=space, table=TableEvaluator(NASBench101Table.open(), "test_acc_run0"))
     _shared["encoder"] = CellAutoencoder.from_pretrained(encoder) if encoder else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +38,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value f
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 SpaceArgument = Annotated[str, typer.Argument(metavar="SPACE", help="Name of a space, or path of a space file.")]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option("--limit", metavar="KEY=VALUE", help="Setting of [topology] to replace, such as max_vertices=6."),
+]
 EncoderOption = Annotated[str, typer.Option("--encoder", help="Name of a trained encoder, or its folder.")]
 
 
@@ -121,14 +126,25 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     console().print(table)
 
 
-def open_space(name: str) -> Space:
-    """The space of a command's argument."""
+def read_limits(limits: Sequence[str] | None) -> dict[str, Any]:
+    """The settings of `--limit`, whose values are written as in a space file."""
+    settings: dict[str, Any] = {}
+    for limit in limits or ():
+        try:
+            settings |= tomllib.loads(limit)
+        except tomllib.TOMLDecodeError:
+            raise typer.BadParameter(f"--limit {limit!r}: expected KEY=VALUE with a TOML value") from None
+    return settings
+
+
+def open_space(name: str, limits: Sequence[str] | None = None) -> Space:
+    """The space of a command's argument, with the settings of `--limit`."""
     from graphnas.spaces import Space
 
     if not name.endswith(".toml") and name not in Space.names():
         known = ", ".join(Space.names())
         raise typer.BadParameter(f"{name!r} is no search space; known: {known}, or a path that ends in .toml")
-    return Space.load(name)
+    return Space.load(name, **read_limits(limits))
 
 
 def choose_device(device: Device) -> str:

@@ -1,22 +1,20 @@
-"""`graphnas data`: which tables and images are known and found."""
+"""`graphnas data`: which tables and images are known and found, and the import of official files."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphnas.cli.console import Failed, JsonOption, print_json, print_table
+from graphnas.cli.console import BadData, JsonOption, print_json, print_table, set_threads
 
-app = typer.Typer(no_args_is_help=True, help="List and verify data: benchmark tables and images.")
+if TYPE_CHECKING:
+    from graphnas.evaluate import Table
 
-_TABLE = "nasbench101.npz"
-_KNOWN = {
-    "digits": ("images", "scikit-learn's handwritten digits, 1,797 of 8 x 8 pixels, built in"),
-    _TABLE: ("table", "NAS-Bench-101, 423,624 cells (Ying et al. 2019, arXiv 1902.09635)"),
-}
+app = typer.Typer(no_args_is_help=True, help="List, verify and import data: benchmark tables and images.")
+
+_KNOWN = ("digits", "nasbench101.npz", "nasbench201.parquet", "enas6_weightsharing.parquet", "darts_bench545.parquet")
 
 
 @app.command("list", epilog="Example: GRAPHNAS_DATA=~/data graphnas data list")
@@ -35,7 +33,7 @@ def list_data(as_json: JsonOption = False) -> None:
 
 @app.command(epilog="Example: graphnas data verify")
 def verify(as_json: JsonOption = False) -> None:
-    """Check the data that is found: whole files, all rows, every cell once."""
+    """Check the data that is found: whole files, all rows, every architecture once, published optima and ranges."""
     records = [_verified(name) for name in _KNOWN]
     if as_json:
         print_json(records)
@@ -44,30 +42,65 @@ def verify(as_json: JsonOption = False) -> None:
         print_table("", ("name", "", "detail"), rows)
     bad = [one for one in records if one["state"] == "damaged"]
     if bad:
-        raise Failed(f"{bad[0]['path']}: {bad[0]['detail']}")
+        raise BadData(f"{bad[0]['path']}: {bad[0]['detail']}")
+
+
+@app.command("import", epilog="Example: graphnas data import nasbench_only108.tfrecord")
+def import_data(
+    file: Annotated[
+        Path, typer.Argument(help="NAS-Bench-101's official tfrecord, or a table in a form that `data list` names.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write into; the one GRAPHNAS_DATA names if not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an official benchmark file and bring it into the form that is read here; no TensorFlow is needed.
+
+    NAS-Bench-101's tfrecord is converted. A table that has its form already is checked and copied. Official archives
+    of NAS-Bench-201 and NATS-Bench are pickles, which could execute code when read, and are refused.
+    """
+    set_threads(1)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from graphnas.evaluate import import_file
+
+    screen = Console(stderr=True)
+    with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as bar:
+        total = file.stat().st_size if file.is_file() else None
+        job = bar.add_task(f"reading {file.name}", total=total)
+        found = import_file(file, out, progress=lambda count: bar.advance(job, count))
+    if as_json:
+        print_json({"file": str(found.path), "rows": found.rows, "detail": found.detail})
+    else:
+        typer.echo(f"{found.path}: {found.detail}")
 
 
 def _record(name: str) -> dict[str, Any]:
-    from graphnas.evaluate.table import data_folder
+    from graphnas.evaluate import data_folder
 
-    kind, title = _KNOWN[name]
-    path = None if name == "digits" else data_folder() / name
-    return {
-        "name": name,
-        "kind": kind,
-        "title": title,
-        "found": path is None or path.is_file(),
-        "path": None if path is None else str(path),
-    }
+    if name == "digits":
+        title = "scikit-learn's handwritten digits, 1,797 of 8 x 8 pixels, built in"
+        return {"name": name, "kind": "images", "title": title, "found": True, "path": None}
+    path = data_folder() / name
+    return {"name": name, "kind": "table", "title": _table(name).title, "found": path.is_file(), "path": str(path)}
+
+
+def _table(name: str) -> type[Table]:
+    from graphnas.evaluate import TABLES
+
+    (table,) = (one for one in TABLES.values() if one.file == name)
+    return table
 
 
 def _verified(name: str) -> dict[str, Any]:
     record = _record(name)
     if not record["found"]:
-        return {**record, "state": "missing", "detail": f"{record['path']} is not there"}
+        return {**record, "state": "missing", "detail": f"{record['path']} is not there; {_table(name).source}"}
     try:
-        detail = _check_digits() if record["path"] is None else _check_table(Path(record["path"]))
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        detail = _check_digits() if record["path"] is None else _table(name)(record["path"]).verify()
+    except (ValueError, OSError) as error:
         return {**record, "state": "damaged", "detail": str(error)}
     return {**record, "state": "whole", "detail": detail}
 
@@ -78,20 +111,3 @@ def _check_digits() -> str:
     task = load_task("digits")
     sizes = [len(split.labels) for split in (task.train, task.validation, task.test)]
     return f"{sum(sizes):,} images: {sizes[0]:,} train, {sizes[1]} validation, {sizes[2]} test"
-
-
-def _check_table(path: Path) -> str:
-    import numpy as np
-
-    from graphnas.evaluate import NASBench101Table
-
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-    if broken is not None:
-        raise ValueError(f"the part {broken} does not match its checksum")
-    table = NASBench101Table(path)
-    hashes = np.ascontiguousarray(table.column("hash")).view("V16").ravel()
-    distinct = np.unique(hashes).size
-    if len(table) != 423_624 or distinct != len(table):
-        raise ValueError(f"expected 423,624 different cells, but got {len(table):,} rows with {distinct:,}")
-    return f"{len(table):,} cells, {len(table.columns)} columns"

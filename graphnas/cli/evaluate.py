@@ -14,6 +14,7 @@ from graphnas.cli.console import (
     DeviceOption,
     Failed,
     JsonOption,
+    LimitOption,
     SeedOption,
     choose_device,
     open_space,
@@ -23,7 +24,9 @@ from graphnas.cli.console import (
 )
 from graphnas.cli.objectives import (
     EpochsOption,
+    MetricOption,
     ObjectiveOption,
+    SizeOption,
     TaskOption,
     make_evaluator,
     objective_word,
@@ -31,7 +34,7 @@ from graphnas.cli.objectives import (
     value_label,
 )
 
-FileArgument = Annotated[Path, typer.Argument(help="File of architectures (JSON), or a search's best.json.")]
+FileArgument = Annotated[Path, typer.Argument(help="File of architectures in any notation, or a search's best.json.")]
 SpaceOption = Annotated[
     str | None, typer.Option("--space", help="Space file, where the space does not come with graphnas.")
 ]
@@ -40,9 +43,12 @@ SpaceOption = Annotated[
 def evaluate(
     file: FileArgument,
     task: TaskOption = None,
+    size: SizeOption = None,
     objective: ObjectiveOption = None,
+    metric: MetricOption = None,
     epochs: EpochsOption = None,
     space: SpaceOption = None,
+    limit: LimitOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
@@ -57,13 +63,13 @@ def evaluate(
     from graphnas.evaluate import EvaluationFailed
     from graphnas.report.page import compact
 
-    architectures = read_architectures(file)
-    loaded = open_space(space or architectures[0].space)
-    word = objective_word(task, objective)
+    loaded = open_space(space or read_architectures(file)[0].space, limit)
+    architectures = read_architectures(file, loaded)
+    word = objective_word(task, objective, size)
     place = choose_device(device) if word.startswith("task") else "cpu"
-    evaluator = make_evaluator(word, loaded, epochs=epochs, device=place)
+    evaluator = make_evaluator(word, loaded, metric=metric, epochs=epochs, device=place)
     records: list[dict[str, Any]] = []
-    for architecture in read_architectures(file, loaded):
+    for architecture in architectures:
         record: dict[str, Any] = {"architecture": json.loads(architecture.to_json())}
         try:
             result = evaluator.evaluate(architecture, seed=seed)
@@ -103,10 +109,12 @@ def _parameters(record: dict[str, Any]) -> str | None:
 def export(
     file: FileArgument,
     task: TaskOption = None,
+    size: SizeOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("export"),
     name: Annotated[str, typer.Option("--name", help="Name of the files, a Python identifier.")] = "network",
     epochs: EpochsOption = None,
     space: SpaceOption = None,
+    limit: LimitOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
@@ -122,13 +130,11 @@ def export(
     set_threads(1)
     from graphnas.networks import count_parameters, export_source
 
-    loaded = open_space(space or read_architectures(file)[0].space)
+    loaded = open_space(space or read_architectures(file)[0].space, limit)
     architecture = read_architectures(file, loaded)[0]
-    evaluator = make_evaluator(objective_word(task, None), loaded, epochs=epochs, device=choose_device(device))
+    evaluator = make_evaluator(objective_word(task, None, size), loaded, epochs=epochs, device=choose_device(device))
     test, network = test_best(evaluator, architecture, seed=seed, budget=None, folder=None)
-    path = export_source(
-        network, out, operations=loaded.operations, name=name, title=f"A cell of {loaded.name}, trained."
-    )
+    path = export_source(network, out, name=name, title=f"A cell of {loaded.name}, trained.")
     parameters = count_parameters(network)
     weights = path.with_suffix(".safetensors")
     if as_json:

@@ -28,7 +28,9 @@ _FORMATS = (".csv", ".parquet", ".npz")
 
 
 def embed(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of architectures (JSON).")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files of architectures: JSON, genotypes, strings, GraphML.")
+    ],
     encoder: EncoderOption,
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .parquet or .npz.")] = Path("latents.csv"),
     device: DeviceOption = Device.auto,
@@ -38,9 +40,11 @@ def embed(
 
     Columns are z0, z1, ... (the latent mean), the architecture's hash and its JSON; .npz also has the log-variance.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       graphnas embed cells.json --encoder nasbench101 --out latents.parquet
+
+      graphnas embed genotypes.txt --encoder darts --out latents.csv
     """
     _check_format(out)
     set_threads(1)

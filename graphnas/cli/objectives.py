@@ -1,4 +1,4 @@
-"""From the words of `--task` and `--objective` to an evaluator."""
+"""From the words of `--task`, `--objective` and `--metric` to an evaluator."""
 
 from __future__ import annotations
 
@@ -12,23 +12,37 @@ if TYPE_CHECKING:
     from graphnas.evaluate import Evaluator
     from graphnas.spaces import Space
 
-TaskOption = Annotated[str | None, typer.Option("--task", help="Train candidates on this task: digits.")]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", help="Train candidates on this task: digits, or folder:PATH with one folder a class."),
+]
+SizeOption = Annotated[
+    int | None, typer.Option("--size", min=2, help="Height and width of the images of folder:PATH in pixels.")
+]
 ObjectiveOption = Annotated[
-    str | None, typer.Option("--objective", help="Look candidates up instead: table, or table:FILE.")
+    str | None,
+    typer.Option("--objective", help="Look candidates up in the space's benchmark table: table, or table:FILE."),
+]
+MetricOption = Annotated[
+    str | None, typer.Option("--metric", help="Column of the table that counts; the table's own choice if not given.")
 ]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each training.")]
 
 
-def objective_word(task: str | None, objective: str | None) -> str:
-    """One word for both options, which is what `config.toml` keeps: `task:digits` or `table:FILE`."""
+def objective_word(task: str | None, objective: str | None, size: int | None = None) -> str:
+    """One word for these options, which is what `config.toml` keeps: `task:digits` or `table:FILE`."""
     if task is not None and objective is not None:
         raise typer.BadParameter("--task and --objective exclude each other")
     if objective is None:
-        from graphnas.tasks import TASKS
+        from graphnas.tasks import FOLDER, TASKS
 
         name = task or "digits"
-        if name not in TASKS:
-            raise typer.BadParameter(f"{name!r} is no task; known: {', '.join(sorted(TASKS))}")
+        if name.startswith(FOLDER):
+            name = f"{FOLDER}{Path(name.removeprefix(FOLDER)).absolute()}" + ("" if size is None else f"@{size}")
+        elif name not in TASKS:
+            raise typer.BadParameter(f"{name!r} is no task; known: {', '.join(sorted(TASKS))}, {FOLDER}PATH")
+        elif size is not None:
+            raise typer.BadParameter(f"--size goes with --task {FOLDER}PATH; {name} has a size of its own")
         return f"task:{name}"
     kind, _, file = objective.partition(":")
     if kind != "table":
@@ -36,22 +50,30 @@ def objective_word(task: str | None, objective: str | None) -> str:
     return f"table:{Path(file).absolute()}" if file else "table"
 
 
-def make_evaluator(word: str, space: Space, *, epochs: int | None = None, device: str = "cpu") -> Evaluator:
+def make_evaluator(
+    word: str, space: Space, *, metric: str | None = None, epochs: int | None = None, device: str = "cpu"
+) -> Evaluator:
     """The evaluator of a word from `objective_word`."""
-    from graphnas.evaluate import NASBench101Table, TableEvaluator, TrainingEvaluator
+    from graphnas.evaluate import TableEvaluator, TrainingEvaluator, open_table
 
     kind, _, name = word.partition(":")
     if kind == "task":
+        if metric is not None:
+            raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
         settings: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
         return TrainingEvaluator(space, task=name, device=device, **settings)
     if kind == "table":
-        return TableEvaluator(NASBench101Table.open(Path(name) if name else None))
+        table = open_table(space.name, name or None)
+        if metric is not None and metric not in table.metrics:
+            known = ", ".join(table.metrics)
+            raise typer.BadParameter(f"{metric!r} is no metric of {table.path.name}; it has {known}")
+        return TableEvaluator(table, metric)
     raise ValueError(f"Expected an objective task:NAME or table:FILE, but got {word!r}")
 
 
 def value_label(evaluator: Evaluator) -> str:
     """What a value of the evaluator is, for tables and figures."""
-    return str(getattr(evaluator, "query", "validation accuracy"))
+    return str(getattr(evaluator, "label", "validation accuracy"))
 
 
 def test_best(

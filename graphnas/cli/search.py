@@ -20,16 +20,20 @@ from graphnas.cli.console import (
     DeviceOption,
     Failed,
     JsonOption,
+    LimitOption,
     choose_device,
     console,
     open_space,
     print_json,
     print_table,
+    read_limits,
     set_threads,
 )
 from graphnas.cli.objectives import (
     EpochsOption,
+    MetricOption,
     ObjectiveOption,
+    SizeOption,
     TaskOption,
     make_evaluator,
     objective_word,
@@ -57,8 +61,11 @@ def search(
     space: Annotated[
         str | None, typer.Argument(metavar="SPACE", help="Name of a space, or path of a space file.")
     ] = None,
+    limit: LimitOption = None,
     task: TaskOption = None,
+    size: SizeOption = None,
     objective: ObjectiveOption = None,
+    metric: MetricOption = None,
     trials: Annotated[
         int | None, typer.Option("--trials", min=1, help="Finished trials at the end; 40 if not given.")
     ] = None,
@@ -111,8 +118,9 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if resume is not None:
         given = {
-            "SPACE": space, "--task": task, "--objective": objective, "--sampler": sampler, "--encoder": encoder,
-            "--seed": seed, "--epochs": epochs, "--out": out, "--init": init,
+            "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--objective": objective,
+            "--metric": metric, "--sampler": sampler, "--encoder": encoder, "--seed": seed, "--epochs": epochs,
+            "--out": out, "--init": init,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -126,16 +134,17 @@ def search(
     else:
         if space is None:
             raise typer.BadParameter("SPACE is missing; `graphnas spaces list` shows what there is")
-        loaded = open_space(space)
-        word = objective_word(task, objective)
+        loaded = open_space(space, limit)
+        word = objective_word(task, objective, size)
         settings = {
-            "space": {"name": loaded.name, "file": "space.toml" if space.endswith(".toml") else None},
+            "space": {"name": loaded.name, "file": "space.toml" if space.endswith(".toml") else None}
+            | read_limits(limit),
             "sampler": {
                 "kind": (sampler or Sampler.latent_bo).value,
                 "seed": seed or 0,
                 "encoder": _encoder_name(loaded, sampler, encoder),
             },
-            "evaluator": {"objective": word, "epochs": epochs},
+            "evaluator": {"objective": word, "metric": metric, "epochs": epochs},
             "search": {"trials": trials or 40, "workers": 2 if workers is None else workers},
         }
         folder = _new_folder(loaded, word) if out is None else out
@@ -148,11 +157,14 @@ def search(
     evaluator = make_evaluator(
         objective,
         loaded,
+        metric=settings["evaluator"].get("metric"),
         epochs=settings["evaluator"].get("epochs"),
         # A table answers without computing; asking torch for devices would only cost time.
         device=choose_device(device) if objective.startswith("task") else "cpu",
     )
     if study is None:
+        # The table's own choice is written down too: another file may choose another metric.
+        settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
         settings["search"]["timeout"] = timeout
         study = _create(folder, loaded, evaluator, settings, init)
     screen = console()
@@ -181,7 +193,10 @@ def _encoder_name(space: Space, sampler: Sampler | None, encoder: str | None) ->
 
 
 def _new_folder(space: Space, objective: str) -> Path:
-    name = f"{date.today().isoformat()}-{space.name}-{'table' if objective.startswith('table') else objective[5:]}"
+    kind, _, what = objective.partition(":")
+    # A folder of images is named by its last part, without its size.
+    what = kind if kind == "table" else Path(what.rpartition("@")[0] or what).name
+    name = f"{date.today().isoformat()}-{space.name}-{what}"
     folder, number = Path("results") / name, 2
     while folder.exists():
         folder, number = Path("results") / f"{name}-{number}", number + 1
@@ -279,7 +294,6 @@ def _conclude(
         export_source(
             network,
             folder,
-            operations=space.operations,
             title=f"The best cell of a search of {space.name}: trial {winner.number}.",
         )
     label = value_label(evaluator)

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from graphnas.cli.console import JsonOption, SeedOption, SpaceArgument, open_space, print_json, print_table
+from graphnas.cli.console import (
+    JsonOption,
+    LimitOption,
+    SeedOption,
+    SpaceArgument,
+    open_space,
+    print_json,
+    print_table,
+)
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and draw from search spaces.")
 
@@ -30,9 +38,9 @@ def list_spaces(as_json: JsonOption = False) -> None:
 
 
 @app.command(epilog="Example: graphnas spaces show nasbench101")
-def show(space: SpaceArgument, as_json: JsonOption = False) -> None:
+def show(space: SpaceArgument, limit: LimitOption = None, as_json: JsonOption = False) -> None:
     """Show one space."""
-    loaded = open_space(space)
+    loaded = open_space(space, limit)
     summary = _summary(loaded)
     if as_json:
         print_json(summary)
@@ -74,6 +82,7 @@ def check(file: Annotated[Path, typer.Argument(help="A space file.")], as_json: 
 def sample(
     space: SpaceArgument,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="Number of architectures.")] = 1,
+    limit: LimitOption = None,
     seed: SeedOption = 0,
     out: Annotated[Path | None, typer.Option("--out", help="File to write, one architecture a line.")] = None,
     as_json: JsonOption = False,
@@ -81,7 +90,7 @@ def sample(
     """Draw random architectures, one JSON value a line."""
     import numpy as np
 
-    loaded = open_space(space)
+    loaded = open_space(space, limit)
     drawn = loaded.sample(n, np.random.default_rng(seed))
     if out is not None:
         out.write_text("".join(f"{architecture.to_json()}\n" for architecture in drawn), encoding="utf-8")
@@ -102,6 +111,7 @@ def draw(
     file: Annotated[
         Path | None, typer.Argument(help="File of architectures; the first is drawn. A random one if left out.")
     ] = None,
+    limit: LimitOption = None,
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option("--out", help="SVG file to write.")] = Path("cell.svg"),
     as_json: JsonOption = False,
@@ -112,7 +122,7 @@ def draw(
     from graphnas.cli.architectures import read_architectures
     from graphnas.report.drawing import architecture_svg
 
-    loaded = open_space(space)
+    loaded = open_space(space, limit)
     if file is None:
         (architecture,) = loaded.sample(1, np.random.default_rng(seed))
     else:

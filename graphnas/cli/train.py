@@ -14,6 +14,7 @@ from graphnas.cli.console import (
     Device,
     DeviceOption,
     JsonOption,
+    LimitOption,
     SeedOption,
     SpaceArgument,
     choose_device,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 def train(
     space: SpaceArgument,
+    limit: LimitOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the encoder; encoders/NAME here if not given.")
     ] = None,
@@ -68,7 +70,7 @@ def train(
     from graphnas import studies
     from graphnas.encoders import CellAutoencoder, fit, quality
 
-    loaded = open_space(space)
+    loaded = open_space(space, limit)
     place = choose_device(device)
     folder = out or Path("encoders") / loaded.name
     began = time.process_time(), time.perf_counter()
@@ -153,8 +155,8 @@ def _card(space: Space, record: Mapping[str, Any], latent_dim: int, minutes: flo
     return (
         f"# Encoder of {space.title}\n\n"
         f"A variational graph autoencoder between cells of `{space.name}` ({space.paper}) and a latent space of "
-        f"{latent_dim} dimensions a cell, fitted by `graphnas train` to {record['cells']:,} cells without any accuracy, in "
-        f"{minutes:g} minutes on {record['device']} with seed {record['seed']}.\n\n"
+        f"{latent_dim} dimensions a cell, fitted by `graphnas train` to {record['cells']:,} cells without any "
+        f"accuracy, in {minutes:g} minutes on {record['device']} with seed {record['seed']}.\n\n"
         f"Measured on {record['held_out']:,} architectures it was not fitted to, up to what the space counts as the "
         f"same:\n\n"
         f"| measure | value |\n| --- | --- |\n{measures}\n\n"

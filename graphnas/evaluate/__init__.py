@@ -1,16 +1,32 @@
-"""Evaluators: from an architecture, a budget and a seed to a Result."""
+"""Evaluators: from an architecture, a budget and a seed to a Result; and the benchmark tables behind one of them."""
 
+from graphnas.evaluate.darts import DARTSTable
+from graphnas.evaluate.data_folder import data_folder
+from graphnas.evaluate.enas import ENASTable
+from graphnas.evaluate.imports import Imported, import_file
+from graphnas.evaluate.nasbench101 import NASBench101Table
+from graphnas.evaluate.nasbench201 import NASBench201Table
 from graphnas.evaluate.protocol import EvaluationFailed, Evaluator, Report, Result
-from graphnas.evaluate.table import NASBench101Table, TableEvaluator
+from graphnas.evaluate.table import Table, TableEvaluator
+from graphnas.evaluate.tables import TABLES, open_table
 from graphnas.evaluate.training import TestedNetwork, TrainingEvaluator
 
 __all__ = [
+    "TABLES",
+    "DARTSTable",
+    "ENASTable",
     "EvaluationFailed",
     "Evaluator",
+    "Imported",
     "NASBench101Table",
+    "NASBench201Table",
     "Report",
     "Result",
+    "Table",
     "TableEvaluator",
     "TestedNetwork",
     "TrainingEvaluator",
+    "data_folder",
+    "import_file",
+    "open_table",
 ]

@@ -1,158 +1,186 @@
-"""NAS-Bench-101's measured accuracies as an evaluator."""
+"""Benchmark tables as an evaluator: measured figures are looked up instead of trained."""
 
 from __future__ import annotations
 
 import functools
 import math
-import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import Architecture, CellArrays
+from graphnas.cell import Architecture
+from graphnas.evaluate.data_folder import data_folder
 from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
-from graphnas.formats.nasbench101 import module_hash
-
-_FILE = "nasbench101.npz"
 
 
-def data_folder() -> Path:
-    """The folder named by the environment variable GRAPHNAS_DATA, or `~/.cache/graphnas`."""
-    return Path(os.environ.get("GRAPHNAS_DATA") or Path.home() / ".cache" / "graphnas")
+class Table(ABC):
+    """What was measured on the architectures of one space, one row each, in one file.
 
-
-class NASBench101Table:
-    """All 423,624 cells of NAS-Bench-101 with what was measured on them (Ying et al. 2019).
-
-    Columns are read when first asked for and kept; rows are sorted by the cells' module hashes.
+    A subclass says how a row is found and what its columns mean; columns are read when first asked for and kept.
 
     Args:
-        path: The file `nasbench101.npz`.
+        path: The file.
     """
+
+    space: ClassVar[str]
+    """Name of the space whose architectures the table holds."""
+    file: ClassVar[str]
+    """Name of the file in the data folder."""
+    title: ClassVar[str]
+    """What the table holds and where it was published."""
+    source: ClassVar[str]
+    """How the file is obtained."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with np.load(self.path, allow_pickle=False) as file:
-            self._names = tuple(file.files)
-            if "hash" not in self._names:
-                raise ValueError(f"Expected a column 'hash' in {self.path}, but got {self._names}")
-            words = np.ascontiguousarray(file["hash"]).view(">u8").astype(np.uint64)
-        # Sorted by the whole hash, hence by its first half too.
-        self._high, self._low = words[:, 0].copy(), words[:, 1].copy()
-        self._loaded: dict[str, NDArray[Any]] = {}
+        self._kept: dict[str, NDArray[Any]] = {}
 
     @classmethod
-    def open(cls, path: str | Path | None = None) -> NASBench101Table:
+    def open(cls, path: str | Path | None = None) -> Self:
         """The table in a file or a folder; in the folder of GRAPHNAS_DATA, or `~/.cache/graphnas`, if None.
 
         Raises:
-            FileNotFoundError: if the file is missing.
+            FileNotFoundError: naming the missing file and how to obtain it.
+            ValueError: if the file is not such a table.
         """
         place = data_folder() if path is None else Path(path)
-        if place.is_dir() or place.suffix != ".npz":
-            place = place / _FILE
+        if place.is_dir() or place.suffix != Path(cls.file).suffix:
+            place = place / cls.file
         if not place.is_file():
             raise FileNotFoundError(
-                f"{place} is missing: set GRAPHNAS_DATA to the folder that holds {_FILE}, or give its path"
+                f"{place} is missing: set GRAPHNAS_DATA to the folder that holds {cls.file}, or give its path; "
+                f"{cls.source}"
             )
         return cls(place)
 
-    def __reduce__(self) -> tuple[type[NASBench101Table], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         # Worker processes read the file themselves instead of receiving its columns.
         return type(self), (self.path,)
 
+    @abstractmethod
     def __len__(self) -> int:
-        return int(self._high.size)
+        """Number of rows."""
 
     @property
+    @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return self._names
+        """Names of all columns."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the columns that hold one figure of each architecture: what can be queried and reported."""
+
+    @property
+    @abstractmethod
+    def query(self) -> str:
+        """The metric that a search maximises unless told otherwise."""
+
+    @property
+    def report(self) -> tuple[str, ...]:
+        """Metrics that go into each result."""
+        return (self.query,)
+
+    @abstractmethod
+    def row(self, architecture: Architecture) -> int | None:
+        """The row of an architecture; None if the table does not hold it."""
+
+    @abstractmethod
+    def _read(self, name: str) -> NDArray[Any]:
+        """One existing column from the file, accuracies as fractions."""
 
     def column(self, name: str) -> NDArray[Any]:
-        """One column, rows in the order of the table.
+        """One column, rows in the order of the table, accuracies as fractions.
 
         Raises:
             KeyError: if there is no such column.
         """
-        if name not in self._loaded:
-            if name not in self._names:
-                raise KeyError(f"Expected a column of {self._names}, but got {name!r}")
-            with np.load(self.path, allow_pickle=False) as file:
-                values = file[name]
+        if name not in self._kept:
+            if name not in self.columns:
+                raise KeyError(f"Expected a column of {self.columns}, but got {name!r}")
+            values = self._read(name)
+            if len(values) != len(self):
+                raise ValueError(f"{self.path}: expected {len(self):,} rows in {name}, but got {len(values):,}")
             values.setflags(write=False)
-            self._loaded[name] = values
-        return self._loaded[name]
+            self._kept[name] = values
+        return self._kept[name]
 
-    def cells(self) -> CellArrays:
-        """All cells; codes 0 input, 1 output, 2 conv3x3, 3 conv1x1, 4 maxpool3x3."""
-        size, bits, inner = self.column("n_vertices"), self.column("adj_bits"), self.column("ops")
-        n, v = size.size, 7
-        ops = np.full((n, v), -1, dtype=np.int8)
-        ops[:, 1:-1] = np.where(inner == 255, -1, inner.astype(np.int8) + 2)
-        ops[:, 0] = 0
-        ops[np.arange(n), size.astype(np.int64) - 1] = 1
-        adjacency = np.zeros((n, v, v), dtype=bool)
-        for y in range(1, v):
-            for x in range(y):
-                adjacency[:, x, y] = (bits >> np.uint32(x + y * (y - 1) // 2)) & np.uint32(1)
-        return CellArrays(ops, adjacency, size.astype(np.int8))
+    def is_minimized(self, name: str) -> bool:
+        """Whether a smaller figure of this metric is the better one, as for costs and latencies."""
+        del name
+        return False
 
-    def row(self, architecture: Architecture) -> int | None:
-        """The row of an architecture's cell, dead vertices dropped; None if the table does not hold it."""
-        if len(architecture.cells) != 1:
-            return None
-        try:
-            digits = module_hash(architecture.cells[0])
-        except ValueError:
-            return None
-        high, low = np.uint64(int(digits[:16], 16)), np.uint64(int(digits[16:], 16))
-        row = int(self._high.searchsorted(high))
-        while row < self._high.size and self._high[row] == high:
-            if self._low[row] == low:
-                return row
-            row += 1
+    def budgets(self, query: str) -> Mapping[int, str]:
+        """For a metric of trained networks, the column that answers each budget in epochs, its own among them."""
+        del query
+        return {}
+
+    def cost(self, row: int, epochs: int) -> float | None:
+        """Recorded seconds of training a row's architecture for some epochs; None where they are not known."""
+        del row, epochs
         return None
+
+    @abstractmethod
+    def verify(self) -> str:
+        """Check the table against what is known of the published one.
+
+        Returns:
+            What was found, for people.
+
+        Raises:
+            ValueError: naming what is missing or wrong.
+        """
 
 
 class TableEvaluator:
-    """Looks up a measured accuracy instead of training.
+    """Looks up a measured figure instead of training.
 
-    Which noise a column carries matters: `test_acc_run0` is one training run, and a search that maximises it and is
-    scored on it reads the same noise twice. The table of this project has validation accuracies for 30,001 cells;
-    other cells fail under those columns.
+    A search maximises: where a smaller figure is the better one (parameters, latencies), the value is the negated
+    figure, and the figure itself stands in `Result.metrics` under its name. Which noise a column carries matters: a
+    search that maximises one training run and is scored on that same run reads its noise twice.
 
     Args:
         table: The table.
-        query: Column that a search maximises, a fraction.
-        report: Further columns that go into `Result.metrics`; they are left out where a row has none.
+        query: Metric that a search maximises; the table's own choice if None.
+        report: Further metrics that go into `Result.metrics`, the table's own choice if None; they are left out where
+            a row has none.
+
+    Raises:
+        ValueError: if the table has no such metric, listing those it has.
     """
 
-    budgets: ClassVar[Mapping[int, str]] = {4: "val_acc_1run_e4", 12: "val_acc_1run_e12", 36: "val_acc_1run_e36"}
-    """Columns that answer a smaller budget than 108 epochs."""
-
-    def __init__(
-        self,
-        table: NASBench101Table,
-        query: str = "test_acc_run0",
-        *,
-        report: Sequence[str] = ("test_acc_run0", "params", "macs"),
-    ) -> None:
+    def __init__(self, table: Table, query: str | None = None, *, report: Sequence[str] | None = None) -> None:
         self.table = table
-        self.query = query
-        self.report = tuple(report)
-        for name in (query, *self.report):
-            if name not in table.columns or name in ("hash", "ops"):
-                raise ValueError(f"Expected columns of {table.columns}, but got {name!r}")
+        self.query = table.query if query is None else query
+        self.report = table.report if report is None else tuple(report)
+        for name in (self.query, *self.report):
+            if name not in table.metrics:
+                raise ValueError(f"{name!r} is no metric of {table.path.name}; it has {', '.join(table.metrics)}")
 
     @functools.cached_property
     def name(self) -> str:
-        """Names the table and the column."""
+        """Names the table and the metric."""
         return f"table:{self.table.path.stem}:{self.query}"
+
+    @property
+    def label(self) -> str:
+        """What a value is, for people."""
+        return f"negated {self.query}" if self.table.is_minimized(self.query) else self.query
+
+    @functools.cached_property
+    def budgets(self) -> Mapping[int, str]:
+        """Columns that answer a budget in epochs, the query's own among them; empty where nothing was trained."""
+        return self.table.budgets(self.query)
+
+    @functools.cached_property
+    def epochs(self) -> int | None:
+        """Epochs of training behind the query; None where they are not known."""
+        return next((epochs for epochs, name in self.budgets.items() if name == self.query), None)
 
     def evaluate(
         self,
@@ -167,41 +195,51 @@ class TableEvaluator:
         """The measured value of an architecture.
 
         Args:
-            architecture: A NAS-Bench-101 architecture.
-            budget: 108 epochs or None for the query, or a key of `budgets`.
+            architecture: An architecture of the table's space.
+            budget: A key of `budgets`; None for the query itself.
             seed: Recorded only: the table holds what it holds.
             hyperparameters: Must be None or empty, since nothing is trained.
-            report: Called once, with the budget and the value.
+            report: Called once, with the budget (1 where there is none) and the value.
             folder: Not used.
 
         Raises:
-            EvaluationFailed: if the table does not hold the cell or the cell has no value in the column.
+            EvaluationFailed: if the table does not hold the architecture, or has no such figure of it.
             ValueError: if the table knows no such budget or hyperparameters are given.
         """
         start = time.perf_counter()
         if hyperparameters:
             raise ValueError(f"A table takes no hyperparameters, but got {sorted(hyperparameters)}")
-        epochs = 108 if budget is None else budget
-        if epochs != 108 and epochs not in self.budgets:
-            raise ValueError(f"Expected a budget of {[*self.budgets, 108]} epochs, but got {budget}")
-        query = self.query if epochs == 108 else self.budgets[epochs]
-        row = self.table.row(architecture)
+        if budget is not None and budget not in self.budgets:
+            known = f"{sorted(self.budgets)} epochs" if self.budgets else f"None, as {self.query} has no budgets"
+            raise ValueError(f"Expected a budget of {known}, but got {budget}")
+        query, epochs = (self.query, self.epochs) if budget is None else (self.budgets[budget], budget)
+        table = self.table
+        row = table.row(architecture)
         if row is None:
-            raise EvaluationFailed(f"{self.table.path.name} does not hold this cell")
-        value = float(self.table.column(query)[row])
-        if math.isnan(value):
-            raise EvaluationFailed(f"{self.table.path.name} has no {query} for this cell")
-        metrics = {name: float(self.table.column(name)[row]) for name in self.report}
-        metrics = {name: figure for name, figure in metrics.items() if not math.isnan(figure)}
-        cost = float(self.table.column("train_time_s")[row]) if "train_time_s" in self.table.columns else math.nan
+            raise EvaluationFailed(f"{table.path.name} does not hold this architecture")
+        figure = float(table.column(query)[row])
+        if math.isnan(figure):
+            raise EvaluationFailed(f"{table.path.name} has no {query} for this architecture")
+        metrics = {name: float(table.column(name)[row]) for name in (*self.report, query)}
+        value = -figure if table.is_minimized(query) else figure
         if report is not None:
-            report(epochs, {"value": value})
+            report(epochs or 1, {"value": value})
         return Result(
             value=value,
-            metrics=metrics,
+            metrics={name: number for name, number in metrics.items() if not math.isnan(number)},
             seconds=time.perf_counter() - start,
-            cost=None if math.isnan(cost) else cost * epochs / 108,
+            cost=None if epochs is None else table.cost(row, epochs),
             budget=epochs,
             seed=seed,
             evaluator=self.name,
         )
+
+
+def expect(condition: bool | np.bool_, wanted: str, got: object) -> None:
+    """Refuse a table that is not what was published.
+
+    Raises:
+        ValueError: if the condition is false.
+    """
+    if not condition:
+        raise ValueError(f"expected {wanted}, but got {got}")

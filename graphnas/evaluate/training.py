@@ -13,7 +13,15 @@ import torch
 
 from graphnas.cell import Architecture
 from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
-from graphnas.networks import NetworkSpace, StackedNetwork, build_network, count_macs, count_parameters
+from graphnas.networks import (
+    Network,
+    NetworkSpace,
+    build_network,
+    count_macs,
+    count_parameters,
+    make_operations,
+    read_skeleton,
+)
 from graphnas.tasks import Task, load_task
 from graphnas.training import (
     TrainingConfig,
@@ -31,7 +39,7 @@ class TestedNetwork:
 
     __test__ = False  # the name is no test's
 
-    network: StackedNetwork
+    network: Network
     """The network in evaluation mode."""
     test_accuracy: float
     """Fraction of the test split that is classified correctly."""
@@ -50,14 +58,14 @@ class TrainingEvaluator:
         space: Gives the operations and the skeleton.
         task: Name of a task.
         epochs: Epochs of a training without a budget.
-        channels: Channels of the stem.
-        stacks: Number of stacks.
-        cells_per_stack: Cells in each stack.
+        sizes: Sizes of the skeleton by name, in place of the space's proxy sizes, which are made for small images;
+            what neither names has the space's published size.
         device: Where to train.
         config: Settings of the training; the defaults are made for digits.
 
     Raises:
-        ValueError: if the task is not known or a size is not a positive integer.
+        ValueError: if the task is not known, a size is unknown or not a positive integer, or the space's table of
+            operations is wrong.
     """
 
     def __init__(
@@ -66,21 +74,19 @@ class TrainingEvaluator:
         task: str = "digits",
         *,
         epochs: int = 20,
-        channels: int = 16,
-        stacks: int = 3,
-        cells_per_stack: int = 1,
+        sizes: Mapping[str, int] | None = None,
         device: str = "cpu",
         config: TrainingConfig | None = None,
     ) -> None:
         self.space = space
         self.task = task
         self.epochs = epochs
-        self.sizes: dict[str, Any] = {"channels": channels, "stacks": stacks, "cells_per_stack": cells_per_stack}
+        self.sizes = read_skeleton(space.network, {**space.network.get("proxy", {}), **(sizes or {})}).sizes
         self.device = device
         self.config = config or TrainingConfig()
-        for name, value in {"epochs": epochs, **self.sizes}.items():
-            if value < 1:
-                raise ValueError(f"Expected {name} to be a positive integer, but got {value!r}")
+        if epochs < 1:
+            raise ValueError(f"Expected epochs to be a positive integer, but got {epochs!r}")
+        make_operations(space.operations)
         _task(task)
 
     @property
@@ -189,14 +195,14 @@ class TrainingEvaluator:
         config: TrainingConfig,
         report: Report | None,
         folder: str | Path | None,
-    ) -> tuple[StackedNetwork, TrainingOutcome]:
+    ) -> tuple[Network, TrainingOutcome]:
         task = _task(self.task)
         generator = torch.Generator().manual_seed(seed)
         try:
             network = build_network(
                 architecture,
                 self.space,
-                **self.sizes,
+                sizes=self.sizes,
                 classes=task.classes,
                 in_channels=task.in_channels,
                 generator=generator,

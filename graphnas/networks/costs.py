@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from graphnas.cell import CellArrays, IntArray, prune_arrays
+from graphnas.networks.build import read_skeleton
 from graphnas.networks.channels import vertex_channels
-from graphnas.networks.skeleton import StackedSkeleton
+from graphnas.networks.operations import Operation, make_operations
+from graphnas.networks.stacked import StackedSkeleton
 
 
 def count_costs(
@@ -23,7 +25,7 @@ def count_costs(
     in_channels: int = 3,
     image_size: int = 32,
 ) -> tuple[IntArray, IntArray]:
-    """Trainable parameters and multiply-adds of the networks of many cells, without building one.
+    """Trainable parameters and multiply-adds of the stacked networks of many cells, without building one.
 
     Args:
         arrays: `n` cells; dead vertices are dropped first.
@@ -36,19 +38,25 @@ def count_costs(
     Returns:
         `n` parameters of convolutions, batch normalisations and the dense layer, and `n` multiply-adds of the
         convolutions and the dense layer for one image.
+
+    Raises:
+        ValueError: if the skeleton is another one or a table is wrong.
     """
-    if not isinstance(skeleton, StackedSkeleton):
-        skeleton = StackedSkeleton.of(skeleton)
+    if isinstance(skeleton, Mapping):
+        known = read_skeleton(skeleton)
+        if not isinstance(known, StackedSkeleton):
+            raise ValueError(f"Expected the skeleton 'stacked', but got {skeleton['skeleton']!r}")
+        skeleton = known
     arrays = prune_arrays(arrays)
     n, v = arrays.ops.shape
     vertex = np.arange(v)
     output = arrays.size[:, None] - 1
-    # Squared kernel sizes by operation code; 0 for vertices without weights.
-    area = np.zeros(2 + len(operations) + 1, dtype=np.int64)
-    for code, table in enumerate(operations.values(), start=2):
-        if table["module"] == "conv":
-            area[code] = table["kernel"] ** 2
-    taps = area[arrays.ops]
+    # By operation code, weights for each square of channels, weights and normalisations for each channel; 0 for the
+    # input, the output and, at the end, padding.
+    per_code = np.zeros((2 + len(operations) + 1, 3), dtype=np.int64)
+    for code, operation in enumerate(make_operations(operations).values(), start=2):
+        per_code[code] = _coefficients(operation)
+    square, linear, norms = np.moveaxis(per_code[arrays.ops], -1, 0)
     # The cell's input is projected to the channels of each vertex that it feeds, the output included.
     projected = arrays.adjacency[:, 0] & (vertex > 0) & (vertex <= output)
 
@@ -62,12 +70,26 @@ def count_costs(
             side //= 2
         for (width, out), repeats in _runs(cells):
             c = vertex_channels(arrays, width, out)
-            cell_weights = (taps * c * c + projected * width * c).sum(1)
+            cell_weights = (square * c * c + linear * c + projected * width * c).sum(1)
             weights += repeats * cell_weights
-            normalised += repeats * (((taps > 0) * c) + projected * c).sum(1)
+            normalised += repeats * (norms * c + projected * c).sum(1)
             macs += repeats * cell_weights * side**2
     dense = cells[-1][1] * classes
     return weights + 2 * normalised + dense + classes, macs + dense
+
+
+def _coefficients(operation: Operation) -> tuple[int, int, int]:
+    """`a`, `b` and `m` of an operation with `a c^2 + b c` weights and `m c` normalisations on `c` channels.
+
+    At stride 1 each weight is multiplied once for every pixel.
+    """
+    with torch.device("meta"):
+        one, two = operation(1, 1), operation(2, 1)
+    first, second = (
+        sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Conv2d)) for module in (one, two)
+    )
+    square = second // 2 - first
+    return square, first - square, sum(isinstance(layer, nn.BatchNorm2d) for layer in one.modules())
 
 
 def _runs(cells: list[tuple[int, int]]) -> list[tuple[tuple[int, int], int]]:

@@ -1,86 +1,80 @@
-"""A trained network as plain PyTorch source that needs no graphnas."""
+"""A trained network as plain PyTorch source that needs no graphnas.
 
-from __future__ import annotations
-
-import textwrap
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from safetensors.torch import save_file
-from torch import nn
-
-from graphnas.cell import Cell
-from graphnas.networks.cell_module import CellModule
-from graphnas.networks.stacked import StackedNetwork
-
-_SOURCE = '''\
-"""{title}
-
-Needs torch and safetensors. `load()` returns the network with its weights, in evaluation mode.
+A network is built from its `config` by a class that needs torch alone. The file holds that class, with all the
+functions and classes of this package that it uses, and the config as a literal.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+
+from graphnas.networks.build import Network
+
+_PACKAGE = __name__.rpartition(".")[0] + "."
+_WIDTH = 100  # characters of a literal that stays on one line
+
+_SOURCE = '''\
+"""{title}
+
+{drawings}
+
+Needs torch and safetensors. `load()` returns the network with its weights, in evaluation mode.
+"""
+
+{imports}
 
 
-def conv_bn_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """A convolution that keeps the image's size, then batch normalisation and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(),
+{definitions}
+
+
+def build() -> {network}:
+    """The network with random weights."""
+    return {network}(
+        {config}
     )
 
 
-class Cell(nn.Module):
-    """The cell that is repeated through the network.
-
-{drawing}
-    """
-
-    def __init__(self, in_channels: int, out_channels: int{channel_arguments}) -> None:
-        super().__init__()
-{layers}
-
-    def forward(self, x: Tensor) -> Tensor:
-{steps}
-
-
-class Network(nn.Module):
-    """`n x {in_channels} x height x width` images to `n x {classes}` logits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = conv_bn_relu({in_channels}, {channels}, kernel=3)
-        self.cells = nn.Sequential(
-{cells}
-        )
-        self.classifier = nn.Linear({width}, {classes})
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.cells(self.stem(x))
-        return self.classifier(features.mean(dim=(2, 3)))
-
-
-def load(weights: str | Path = Path(__file__).with_suffix(".safetensors")) -> Network:
+def load(weights: str | Path = Path(__file__).with_suffix(".safetensors")) -> {network}:
     """The trained network, in evaluation mode."""
-    network = Network()
+    network = build()
     network.load_state_dict(load_file(weights))
     return network.eval()
 '''
 
 
+class _Import(NamedTuple):
+    """What an import statement gives a name to."""
+
+    module: str
+    name: str
+    """The name there; empty for the module itself."""
+    alias: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What stands behind `import`."""
+        return (self.name or self.module) + (f" as {self.alias}" if self.alias else "")
+
+
+_NEEDED = (_Import("functools", "partial"), _Import("pathlib", "Path"), _Import("safetensors.torch", "load_file"))
+
+
 def export_source(
-    network: StackedNetwork,
+    network: Network,
     folder: str | Path,
     *,
-    operations: Mapping[str, Mapping[str, Any]],
     name: str = "best_network",
     title: str = "An image classifier found by architecture search.",
 ) -> Path:
@@ -89,7 +83,6 @@ def export_source(
     Args:
         network: A network from `build_network`, usually trained.
         folder: Where `NAME.py` and `NAME.safetensors` are written; created if missing.
-        operations: The space's table of operations, which says how each vertex is written.
         name: Name of both files, a Python identifier.
         title: First line of the file's docstring.
 
@@ -97,91 +90,154 @@ def export_source(
         The path of the Python file. It imports torch and safetensors only, and its `load()` gives equal logits.
 
     Raises:
-        ValueError: if `name` is not an identifier or the title not one line of plain text.
+        ValueError: if `name` is not an identifier, or the title or an operation's name not one line of plain text.
     """
     if not name.isidentifier():
         raise ValueError(f"Expected name to be a Python identifier, but got {name!r}")
-    if '"' in title or "\\" in title or not title.isprintable():
-        raise ValueError(f"Expected title to be one line without quotes or backslashes, but got {title!r}")
+    _check_plain("title", title)
+    for operation in network.config.operations:
+        _check_plain("an operation's name", operation)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.py"
-    path.write_text(_source(network, operations, title), encoding="utf-8")
+    path.write_text(_source(network, title), encoding="utf-8")
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     save_file(tensors, folder / f"{name}.safetensors")
     return path
 
 
-def _source(network: StackedNetwork, operations: Mapping[str, Mapping[str, Any]], title: str) -> str:
-    blocks = [module for module in network.cells if isinstance(module, CellModule)]
-    stem = network.stem[0]
-    assert isinstance(stem, nn.Conv2d)
-    inner = range(1, blocks[0].output)
-    cells = []
-    for module in network.cells:
-        if isinstance(module, CellModule):
-            sizes = (module.channels[0], module.channels[-1], *module.channels[1:-1])
-            cells.append(f"Cell({', '.join(map(str, sizes))}),")
-        else:
-            cells.append("nn.MaxPool2d(2),")
+def _check_plain(what: str, text: str) -> None:
+    """Refuse what could end the docstring that it is written into."""
+    if '"' in text or "\\" in text or not text.isprintable():
+        raise ValueError(f"Expected {what} to be one line without quotes or backslashes, but got {text!r}")
+
+
+def _source(network: Network, title: str) -> str:
+    config = network.config
+    closure = _Closure()
+    closure.imports.update(_NEEDED)
+    roots: list[Callable[..., Any]] = [*map(_function, config.operations.values()), type(config), type(network)]
+    for root in roots:
+        closure.add(root.__module__, root.__name__)
     return _SOURCE.format(
         title=title,
-        drawing=textwrap.indent(_drawing(blocks[0].cell), "    "),
-        channel_arguments="".join(f", c{j}: int" for j in inner),
-        layers=textwrap.indent("\n".join(_layers(blocks, operations)), " " * 8),
-        steps=textwrap.indent("\n".join(_steps(blocks)), " " * 8),
-        cells=textwrap.indent("\n".join(cells), " " * 12),
-        in_channels=stem.in_channels,
-        channels=stem.out_channels,
-        width=network.classifier.in_features,
-        classes=network.classifier.out_features,
+        drawings="\n\n".join(_drawing(name, cell) for name, cell in config.cells.items()),
+        imports=closure.import_lines(),
+        definitions="\n\n\n".join(closure.definitions.values()),
+        network=type(network).__name__,
+        config=textwrap.indent(_literal(config), " " * 8).lstrip(),
     )
 
 
-def _drawing(cell: Cell) -> str:
+def _function(operation: Callable[..., Any]) -> Callable[..., Any]:
+    return operation.func if isinstance(operation, partial) else operation
+
+
+def _drawing(name: str, cell: Sequence[tuple[str, Sequence[int]]]) -> str:
     """One line for each vertex with what feeds it."""
-    names = ["input", *(f"{j}" for j in range(1, cell.size - 1)), "output"]
-    lines = []
-    for j in range(1, cell.size):
-        sources = [names[i] for i in range(j) if (i, j) in cell.edges]
-        operation = "" if j == cell.size - 1 else f" {cell.ops[j]}"
-        lines.append(f"{names[j]}{operation} <- {', '.join(sources)}")
+    output = len(cell) - 1
+    names = [str(j) if sources and j < output else op for j, (op, sources) in enumerate(cell)]
+    lines = [f"The {name if name == 'cell' else f'{name} cell'}, each vertex with what feeds it:\n"]
+    for j, (op, sources) in enumerate(cell):
+        if sources:
+            label = op if j == output else f"{j} {op}"
+            lines.append(f"    {label} <- {', '.join(names[i] for i in sources)}")
     return "\n".join(lines)
 
 
-def _layers(blocks: list[CellModule], operations: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Assignments of the cell's constructor, under the names that `CellModule` gives its modules."""
-    block, lines = blocks[0], []
-    for j in range(1, block.output + 1):
-        channels = f"c{j}" if j < block.output else "out_channels"
-        if (0, j) in block.cell.edges:
-            lines.append(f"self.project{j} = conv_bn_relu(in_channels, {channels}, kernel=1)")
-        if j < block.output:
-            table = operations[block.cell.ops[j]]
-            kernel = table["kernel"]
-            if table["module"] == "conv":
-                lines.append(f"self.vertex{j} = conv_bn_relu({channels}, {channels}, kernel={kernel})")
+@dataclass(frozen=True)
+class _Module:
+    """The source of one module, taken apart."""
+
+    definitions: dict[str, tuple[ast.stmt, str]]
+    """For each function and class its syntax tree and its text."""
+    imports: dict[str, _Import]
+    """What each imported name stands for."""
+
+
+@functools.cache
+def _module(name: str) -> _Module:
+    text = inspect.getsource(importlib.import_module(name))
+    module, lines = _Module({}, {}), text.splitlines()
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.FunctionDef() | ast.ClassDef():
+                # A decorated definition begins at its first decorator.
+                start = min([statement.lineno, *(decorator.lineno for decorator in statement.decorator_list)])
+                module.definitions[statement.name] = statement, "\n".join(lines[start - 1 : statement.end_lineno])
+            case ast.Import():
+                for alias in statement.names:
+                    module.imports[alias.asname or alias.name] = _Import(alias.name, "", alias.asname)
+            case ast.ImportFrom(module=str(origin)):
+                for alias in statement.names:
+                    module.imports[alias.asname or alias.name] = _Import(origin, alias.name, alias.asname)
+    return module
+
+
+@dataclass(frozen=True)
+class _Closure:
+    """Functions and classes of this package with all that they use."""
+
+    definitions: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Texts by module and name; a text stands behind all that it uses."""
+    imports: set[_Import] = field(default_factory=set)
+    """What they use from elsewhere."""
+    seen: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, module_name: str, name: str) -> None:
+        """Add what a name of a module stands for, unless it is there already or Python's own."""
+        module = _module(module_name)
+        if name in module.imports:
+            found = module.imports[name]
+            if found.module.startswith(_PACKAGE):
+                self.add(found.module, found.name)
             else:
-                lines.append(f"self.vertex{j} = nn.MaxPool2d({kernel}, stride=1, padding={kernel // 2})")
-    return lines + [f"self.c{j} = c{j}" for j in range(1, block.output) if _truncates(blocks, j)]
+                self.imports.add(found)
+        elif name in module.definitions and (module_name, name) not in self.seen:
+            self.seen.add((module_name, name))
+            tree, text = module.definitions[name]
+            for used in dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
+                self.add(module_name, used)
+            self.definitions[module_name, name] = text
+
+    def import_lines(self) -> str:
+        """Import statements in the usual order: the standard library first, then the others."""
+        names: dict[tuple[bool, bool, str], list[str]] = {}
+        for found in self.imports:
+            foreign = found.module.partition(".")[0] not in sys.stdlib_module_names
+            names.setdefault((foreign, bool(found.name), found.module), []).append(found.text)
+        blocks: dict[bool, list[str]] = {}
+        for (foreign, named, module), texts in sorted(names.items()):
+            texts.sort(key=lambda text: (text.islower(), text))
+            statement = f"from {module} import {', '.join(texts)}" if named else f"import {texts[0]}"
+            blocks.setdefault(foreign, []).append(statement)
+        return "\n\n".join("\n".join(block) for block in blocks.values())
 
 
-def _truncates(blocks: list[CellModule], j: int) -> bool:
-    """Whether a vertex is fed by a wider one and so has to drop channels, in any of the cells."""
-    return any(block.channels[i] > block.channels[j] for block in blocks for i in block.sources[j])
-
-
-def _steps(blocks: list[CellModule]) -> list[str]:
-    """Statements of the cell's `forward`, in the same order of additions as `CellModule.forward`."""
-    block, lines = blocks[0], []
-    for j in range(1, block.output):
-        cut = f"[:, : self.c{j}]" if _truncates(blocks, j) else ""
-        terms = [f"v{i}{cut}" for i in block.sources[j]]
-        if (0, j) in block.cell.edges:
-            terms.append(f"self.project{j}(x)")
-        lines.append(f"v{j} = self.vertex{j}({' + '.join(terms)})")
-    inner = [f"v{i}" for i in block.sources[block.output]]
-    terms = [f"torch.cat([{', '.join(inner)}], dim=1)" if len(inner) > 1 else inner[0]] if inner else []
-    if (0, block.output) in block.cell.edges:
-        terms.append(f"self.project{block.output}(x)")
-    return [*lines, f"return {' + '.join(terms)}"]
+def _literal(value: Any) -> str:
+    """Source of nested configs, tables, lists, pairs and operations; what is long or a table takes several lines."""
+    match value:
+        case partial():
+            opening, closing, items = "partial(", ")", [_literal(value.func)]
+            items += [f"{name}={_literal(option)}" for name, option in value.keywords.items()]
+        case Mapping():
+            opening, closing = "{", "}"
+            items = [f"{_literal(key)}: {_literal(item)}" for key, item in value.items()]
+        case list() | tuple():
+            opening, closing = "[]" if isinstance(value, list) else "()"
+            items = [_literal(item) for item in value]
+        case str():
+            return f'"{value}"'
+        case int():
+            return repr(value)
+        case _ if is_dataclass(value):
+            opening, closing = f"{type(value).__name__}(", ")"
+            items = [f"{each.name}={_literal(getattr(value, each.name))}" for each in fields(value)]
+        case _:
+            return str(value.__name__)
+    pairs = isinstance(value, list) and any(isinstance(item, tuple) for item in value)
+    line = f"{opening}{', '.join(items)}{closing}"
+    if len(line) <= _WIDTH and not (pairs or isinstance(value, Mapping) or is_dataclass(value)):
+        return line
+    lines = "".join(f"{item},\n" for item in items)
+    return opening + "\n" + textwrap.indent(lines, "    ") + closing

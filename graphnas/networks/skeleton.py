@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Protocol, Self
 
-from graphnas.cell import OUTPUT
+from torch import nn
+
+from graphnas.cell import OUTPUT, Cell, is_input
+from graphnas.networks.operations import Operation
+
+VertexList = list[tuple[str, list[int]]]
+"""A cell as modules know it: for each vertex its operation and the vertices that feed it."""
 
 
 class NetworkSpace(Protocol):
@@ -22,7 +29,7 @@ class NetworkSpace(Protocol):
 
     @property
     def network(self) -> Mapping[str, Any]:
-        """The skeleton's table, such as `{"skeleton": "stacked", "stacks": 3, ...}`."""
+        """The skeleton's table: its name, its published sizes, and under `proxy` sizes for small images."""
 
 
 def vocabulary(operations: Mapping[str, Any]) -> tuple[str, ...]:
@@ -31,52 +38,79 @@ def vocabulary(operations: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class StackedSkeleton:
-    """A stem, stacks of equal cells with halved resolution and doubled channels between them, and a classifier.
-
-    The skeleton of NAS-Bench-101 (Ying et al. 2019, Fig. 1), which has 3 stacks of 3 cells and 128 channels.
+class Skeleton(ABC):
+    """How cells are put together to a network. A subclass has a field for each size, with the published default.
 
     Raises:
         ValueError: if a size is not a positive integer.
     """
 
-    stacks: int = 3
-    """Number of stacks; all but the first begin with a 2 x 2 max pool."""
-    cells_per_stack: int = 3
-    """Number of cells in each stack."""
-    channels: int = 128
-    """Channels of the stem and the first stack; each later stack has twice those of the one before."""
+    cell_names: ClassVar[tuple[str, ...]] = ("cell",)
+    """Names of an architecture's cells, in their order."""
 
     def __post_init__(self) -> None:
-        for size in ("stacks", "cells_per_stack", "channels"):
-            value = getattr(self, size)
-            if not isinstance(value, int) or value < 1:
+        for size, value in self.sizes.items():
+            if type(value) is not int or value < 1:
                 raise ValueError(f"Expected {size} to be a positive integer, but got {value!r}")
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes by name."""
+        return asdict(self)
+
     @classmethod
-    def of(cls, network: Mapping[str, Any], **sizes: int | None) -> StackedSkeleton:
-        """The skeleton of a space's `[network]` table, with any size replaced that is given and not None.
+    def of(cls, sizes: Mapping[str, int]) -> Self:
+        """The skeleton of the given sizes; the others are the published ones.
 
         Raises:
-            ValueError: if the table asks for another skeleton or has an unknown key.
+            ValueError: naming the size that is unknown or no positive integer.
         """
-        table = {**network, **{key: value for key, value in sizes.items() if value is not None}}
-        kind = table.pop("skeleton", "stacked")
-        if kind != "stacked":
-            raise ValueError(f"Expected the skeleton 'stacked', the only one known, but got {kind!r}")
-        unknown = set(table) - {"stacks", "cells_per_stack", "channels"}
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(sizes) - set(known))
         if unknown:
-            raise ValueError(f"Expected sizes stacks, cells_per_stack, channels, but got {sorted(unknown)}")
-        return cls(**table)
+            raise ValueError(f"Expected the sizes {', '.join(known)}, but got {', '.join(unknown)}")
+        return cls(**sizes)
 
-    def cell_channels(self) -> list[list[tuple[int, int]]]:
-        """For each stack, for each of its cells, the channels that enter and leave it."""
-        plan, width = [], self.channels
-        for stack in range(self.stacks):
-            out = self.channels * 2**stack
-            cells = []
-            for _ in range(self.cells_per_stack):
-                cells.append((width, out))
-                width = out
-            plan.append(cells)
-        return plan
+    @abstractmethod
+    def network(
+        self, cells: Sequence[Cell], operations: Mapping[str, Operation], *, classes: int, in_channels: int
+    ) -> nn.Module:
+        """The network of an architecture.
+
+        Args:
+            cells: One cell for each of `cell_names`.
+            operations: The space's operations by name.
+            classes: Number of logits.
+            in_channels: Channels of the images.
+
+        Raises:
+            ValueError: naming the cell and what keeps it from being built.
+        """
+
+
+def vertex_list(cell: Cell, operations: Mapping[str, Operation], *, inputs: Sequence[str] = ("input",)) -> VertexList:
+    """A cell without its dead vertices, as modules know it.
+
+    Args:
+        cell: Any cell.
+        operations: The operations that are known.
+        inputs: Expected labels of the cell's inputs.
+
+    Raises:
+        ValueError: if the inputs are others, an operation is unknown, or no path joins an input and the output.
+    """
+    if cell.ops[: len(inputs)] != tuple(inputs) or is_input(cell.ops[len(inputs)]):
+        raise ValueError(f"Expected the inputs {', '.join(inputs)}, but got ops {cell.ops!r}")
+    for op in cell.ops[len(inputs) : -1]:
+        if op not in operations:
+            raise ValueError(f"Expected operations among {', '.join(operations)}, but got {op!r}")
+    live = cell.pruned()
+    if not live.edges:
+        raise ValueError("Expected a cell whose input reaches its output, but no path joins them")
+    return [(op, [i for i in range(j) if (i, j) in live.edges]) for j, op in enumerate(live.ops)]
+
+
+def used_operations(operations: Mapping[str, Operation], *cells: VertexList) -> dict[str, Operation]:
+    """The operations that occur in the cells, in the order of the table."""
+    used = {op for cell in cells for op, _ in cell}
+    return {name: operation for name, operation in operations.items() if name in used}

@@ -1,17 +1,77 @@
-"""The skeleton of NAS-Bench-101 as a torch module, and networks from architectures."""
+"""The skeleton of NAS-Bench-101: stacks of equal cells (Ying et al. 2019, Fig. 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from graphnas.cell import Architecture, Cell
-from graphnas.networks.cell_module import CellModule
-from graphnas.networks.operations import conv_bn_relu
-from graphnas.networks.skeleton import NetworkSpace, StackedSkeleton
+from graphnas.cell import Cell, to_arrays
+from graphnas.networks.cell_module import add
+from graphnas.networks.channels import vertex_channels
+from graphnas.networks.operations import Operation, conv_bn_relu
+from graphnas.networks.skeleton import Skeleton, used_operations, vertex_list, vocabulary
+
+
+class StackedCell(nn.Module):
+    """A cell whose output concatenates vertices (Ying et al. 2019, Sec. 2.4).
+
+    Each inner vertex adds up the tensors that feed it, truncated to its own channels, where the cell's input is first
+    projected by a 1 x 1 convolution; then it applies its operation. The output concatenates the inner vertices
+    that feed it, and adds the projected input if the input feeds it too.
+
+    Args:
+        cell: For each vertex its operation and the vertices that feed it; the input first, the output last.
+        operations: For each operation the function from channels and stride to its module.
+        channels: Channels of each vertex; those that feed the output share its channels.
+    """
+
+    def __init__(
+        self,
+        cell: Sequence[tuple[str, Sequence[int]]],
+        operations: Mapping[str, Callable[[int, int], nn.Module]],
+        channels: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.sources = [sources for _, sources in cell]
+        for j, (operation, sources) in enumerate(cell):
+            if 0 in sources:
+                self.add_module(f"project{j}", conv_bn_relu(channels[0], channels[j], 1))
+            if 0 < j < len(cell) - 1:
+                self.add_module(f"vertex{j}", operations[operation](channels[j], 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`n x channels[0] x height x width -> n x channels[-1] x height x width`."""
+        values = [x]
+        for j in range(1, len(self.sources) - 1):
+            terms = [values[i][:, : self.channels[j]] for i in self.sources[j] if i]
+            if 0 in self.sources[j]:
+                terms.append(self.get_submodule(f"project{j}")(x))
+            values.append(self.get_submodule(f"vertex{j}")(add(terms)))
+        inner = [values[i] for i in self.sources[-1] if i]
+        terms = [torch.cat(inner, dim=1)] if inner else []
+        if 0 in self.sources[-1]:
+            terms.append(self.get_submodule(f"project{len(values)}")(x))
+        return add(terms)
+
+
+@dataclass(frozen=True)
+class StackedConfig:
+    """What a stacked network is built from."""
+
+    cells: Mapping[str, Sequence[tuple[str, Sequence[int]]]]
+    """`cell`: for each vertex its operation and the vertices that feed it; the input first, the output last."""
+    operations: Mapping[str, Callable[[int, int], nn.Module]]
+    """For each operation the function from channels and stride to its module."""
+    stacks: Sequence[Sequence[Sequence[int]]]
+    """For each stack, for each of its cells, the channels of each vertex."""
+    classes: int
+    """Number of logits."""
+    in_channels: int
+    """Channels of the images."""
 
 
 class StackedNetwork(nn.Module):
@@ -21,27 +81,17 @@ class StackedNetwork(nn.Module):
     pixels, dense layer.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        operations: Mapping[str, Mapping[str, Any]],
-        skeleton: StackedSkeleton,
-        *,
-        classes: int = 10,
-        in_channels: int = 3,
-    ) -> None:
+    def __init__(self, config: StackedConfig) -> None:
         super().__init__()
-        self.skeleton = skeleton
-        self.stem = conv_bn_relu(in_channels, skeleton.channels, 3)
+        self.config = config
+        self.stem = conv_bn_relu(config.in_channels, config.stacks[0][0][0], 3)
         layers: list[nn.Module] = []
-        width = skeleton.channels
-        for stack, cells in enumerate(skeleton.cell_channels()):
-            if stack:
+        for number, stack in enumerate(config.stacks):
+            if number:
                 layers.append(nn.MaxPool2d(2))
-            layers += [CellModule(cell, operations, enters, leaves) for enters, leaves in cells]
-            width = cells[-1][1]
+            layers += [StackedCell(config.cells["cell"], config.operations, channels) for channels in stack]
         self.cells = nn.Sequential(*layers)
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = nn.Linear(config.stacks[-1][-1][-1], config.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """`n x in_channels x height x width` images to `n x classes` logits."""
@@ -50,67 +100,55 @@ class StackedNetwork(nn.Module):
         return logits
 
 
-def build_network(
-    architecture: Architecture,
-    space: NetworkSpace,
-    *,
-    channels: int | None = None,
-    stacks: int | None = None,
-    cells_per_stack: int | None = None,
-    classes: int = 10,
-    in_channels: int = 3,
-    generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
-) -> StackedNetwork:
-    """The network of an architecture, freshly initialised.
+@dataclass(frozen=True)
+class StackedSkeleton(Skeleton):
+    """A stem, stacks of equal cells with halved resolution and doubled channels between them, and a classifier.
 
-    Dead vertices are dropped, but vertices keep their order: channels depend on it (see `vertex_channels`), so the
-    network of the canonical form may differ.
-
-    Args:
-        architecture: An architecture of `space` with one cell.
-        space: Gives the operations and the skeleton.
-        channels: Channels of the stem, in place of the space's.
-        stacks: Number of stacks, in place of the space's.
-        cells_per_stack: Cells in each stack, in place of the space's.
-        classes: Number of logits.
-        in_channels: Channels of the images.
-        generator: CPU source of the initial weights; the global one if None.
-        device: Where the network is built; on `"meta"` nothing is allocated or drawn.
+    Dead vertices are dropped, but the others keep their order: channels depend on it (see `vertex_channels`), so the
+    network of a cell's canonical form may differ.
 
     Raises:
-        ValueError: if the architecture is of another space, has an unknown operation or no path from input to
-            output, or if there are too few channels for its vertices.
+        ValueError: if a size is not a positive integer.
     """
-    if architecture.space != space.name:
-        raise ValueError(f"Expected an architecture of {space.name!r}, but got one of {architecture.space!r}")
-    if len(architecture.cells) != 1:
-        raise ValueError(f"Expected one cell, but got {len(architecture.cells)}")
-    skeleton = StackedSkeleton.of(space.network, channels=channels, stacks=stacks, cells_per_stack=cells_per_stack)
-    # Built on meta first: the modules' own initialisation would draw from the global random state.
-    with torch.device("meta"):
-        network = StackedNetwork(
-            architecture.cells[0].pruned(),
-            space.operations,
-            skeleton,
-            classes=classes,
-            in_channels=in_channels,
-        )
-    if torch.device(device).type == "meta":
-        return network
-    network.to_empty(device="cpu")
-    initialise(network, generator)
-    return network.to(device)
 
+    stacks: int = 3
+    """Number of stacks; all but the first begin with a 2 x 2 max pool."""
+    cells_per_stack: int = 3
+    """Number of cells in each stack."""
+    channels: int = 128
+    """Channels of the stem and the first stack; each later stack has twice those of the one before."""
 
-@torch.no_grad()
-def initialise(network: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Draw new weights: He-normal convolutions (He et al. 2015), a small dense layer, neutral normalisations."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
-            nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
+    def cell_channels(self) -> list[list[tuple[int, int]]]:
+        """For each stack, for each of its cells, the channels that enter and leave it."""
+        plan, width = [], self.channels
+        for stack in range(self.stacks):
+            out = self.channels * 2**stack
+            cells = []
+            for _ in range(self.cells_per_stack):
+                cells.append((width, out))
+                width = out
+            plan.append(cells)
+        return plan
+
+    def network(
+        self, cells: Sequence[Cell], operations: Mapping[str, Operation], *, classes: int, in_channels: int
+    ) -> StackedNetwork:
+        """The network of one cell.
+
+        Raises:
+            ValueError: if the cell has an unknown operation or no path from input to output, or if more vertices
+                feed the output than it has channels.
+        """
+        cell = vertex_list(cells[0], operations)
+        arrays = to_arrays([cells[0].pruned()], vocabulary(operations))
+        stacks = [
+            [vertex_channels(arrays, enters, leaves)[0].tolist() for enters, leaves in stack]
+            for stack in self.cell_channels()
+        ]
+        if min(map(min, stacks[0])) < 1:
+            raise ValueError(
+                f"Expected at least as many channels as vertices that feed the output, "
+                f"{sum(i > 0 for i in cell[-1][1])}, but got {self.channels} channels"
+            )
+        used = used_operations(operations, cell)
+        return StackedNetwork(StackedConfig({"cell": cell}, used, stacks, classes, in_channels))

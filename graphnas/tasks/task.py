@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -41,43 +39,28 @@ class Task:
     """What the network that a search ends with is judged on, once."""
 
 
-def load_task(name: str) -> Task:
-    """A task by name.
+def split_images(name: str, images: Tensor, labels: Tensor) -> Task:
+    """A task from labelled images, with a fixed stratified split: 60 % train, 20 % validation, 20 % test.
 
-    Raises:
-        ValueError: listing the known tasks, if the name is not among them.
+    Args:
+        name: Name of the task.
+        images: `n x channels x size x size` float32 pixels, 0 where empty; standardised with mean and deviation of
+            the training pixels.
+        labels: `n` class numbers, each at least five times.
     """
-    if name not in TASKS:
-        raise ValueError(f"Expected a task of {sorted(TASKS)}, but got {name!r}")
-    return TASKS[name]()
-
-
-def digits() -> Task:
-    """Handwritten digits, 1,797 of 8 x 8 grey pixels (scikit-learn's `load_digits`; part of UCI's Optdigits).
-
-    The split is fixed and stratified: 60 % train (1,077), 20 % validation (360), 20 % test (360).
-    """
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    pixels, classes = load_digits(return_X_y=True)
-    images = torch.from_numpy(pixels.astype("float32")).reshape(-1, 1, 8, 8)
-    labels = torch.from_numpy(classes.astype("int64"))
-    rest, test = train_test_split(range(len(labels)), test_size=0.2, stratify=classes, random_state=0)
-    train, validation = train_test_split(rest, test_size=0.25, stratify=classes[rest], random_state=0)
-    mean, deviation = images[train].mean(), images[train].std()
+    rest, test = train_test_split(range(len(labels)), test_size=0.2, stratify=labels, random_state=0)
+    train, validation = train_test_split(rest, test_size=0.25, stratify=labels[rest], random_state=0)
+    mean, deviation = images[train].mean(), images[train].std().clamp_min(1e-6)
     images = (images - mean) / deviation
     return Task(
-        name="digits",
-        classes=10,
-        in_channels=1,
-        image_size=8,
+        name=name,
+        classes=int(labels.max()) + 1,
+        in_channels=images.shape[1],
+        image_size=images.shape[2],
         background=float(-mean / deviation),
         train=Split(images[train], labels[train]),
         validation=Split(images[validation], labels[validation]),
         test=Split(images[test], labels[test]),
     )
-
-
-TASKS: dict[str, Callable[[], Task]] = {"digits": digits}
-"""Known tasks by name."""

@@ -16,7 +16,7 @@ from graphnas.spaces import Space
 COMMANDS = (
     *(["spaces", name] for name in ("list", "show", "check", "sample", "draw")),
     *([name] for name in ("train", "search", "embed", "decode", "evaluate", "export", "doctor")),
-    *(["data", name] for name in ("list", "verify")),
+    *(["data", name] for name in ("list", "verify", "import")),
 )
 
 
@@ -44,7 +44,9 @@ def test_spaces_are_listed_and_shown_for_people_and_programs() -> None:
     assert "nasbench101" in [one["name"] for one in json.loads(run("spaces", "list", "--json").stdout)]
     shown = json.loads(run("spaces", "show", "nasbench101", "--json").stdout)
     assert shown["size"] == 423_624
-    assert shown["topology"] == {"kind": "dag", "max_vertices": 7, "max_edges": 9}
+    assert shown["topology"] == {"kind": "dag", "max_vertices": 7, "max_edges": 9, "prune": True}
+    small = json.loads(run("spaces", "show", "darts", "--limit", "nodes=1", "--limit", "exclude=[]", "--json").stdout)
+    assert small["size"] == 64**2
 
 
 def test_samples_are_legal_and_depend_on_the_seed() -> None:
@@ -211,11 +213,14 @@ def test_training_an_encoder_of_a_small_space(small_space: Path, tmp_path: Path)
 def test_data_and_doctor_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHNAS_DATA", str(tmp_path))
     listed = {one["name"]: one["found"] for one in json.loads(run("data", "list", "--json").stdout)}
-    assert listed == {"digits": True, "nasbench101.npz": False}
+    assert listed.pop("digits")
+    assert not any(listed.values())
+    tables = {"nasbench101.npz", "nasbench201.parquet", "enas6_weightsharing.parquet", "darts_bench545.parquet"}
+    assert set(listed) == tables
     assert "missing" in run("data", "verify").stdout
     (tmp_path / "nasbench101.npz").write_text("no archive")
     result = run("data", "verify")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "nasbench101.npz" in result.stderr
     record = json.loads(run("doctor", "--json").stdout)
     assert "nasbench101" in record["spaces"]

@@ -1,108 +1,133 @@
-import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from graphnas.cell import Architecture, Cell
-from graphnas.evaluate import EvaluationFailed, NASBench101Table, TableEvaluator
-from graphnas.formats.nasbench101 import OPERATIONS, module_hash
-from graphnas.spaces import Space
+from graphnas.evaluate import EvaluationFailed, Table, TableEvaluator
 
-TABLE = Path(os.environ.get("GRAPHNAS_DATA", "/work/shared/data")) / "nasbench101.npz"
-needs_table = pytest.mark.skipif(not TABLE.is_file(), reason="nasbench101.npz is missing in GRAPHNAS_DATA")
+COLUMNS = {
+    "name": ["a", "b", "c"],
+    "accuracy": [0.5, 0.75, np.nan],
+    "accuracy_e3": [0.25, 0.5, 0.375],
+    "latency_ms": [2.0, 8.0, 4.0],
+    "size": [10.0, np.nan, 30.0],
+}
+
+
+class Letters(Table):
+    """Three architectures whose one operation is a letter."""
+
+    space = "letters"
+    file = "letters.txt"
+    title = "Three letters"
+    source = "write it yourself"
+    columns = tuple(COLUMNS)
+    metrics = tuple(COLUMNS)[1:]
+    query = "accuracy"
+    report = ("accuracy", "size")
+
+    def __len__(self) -> int:
+        return 3
+
+    def row(self, architecture: Architecture) -> int | None:
+        place = "abc".find(architecture.cells[0].ops[1])
+        return None if place < 0 else place
+
+    def _read(self, name: str) -> NDArray[Any]:
+        return np.array(COLUMNS[name][:2] if name == "size" and self.path.stem == "short" else COLUMNS[name])
+
+    def is_minimized(self, name: str) -> bool:
+        return name == "latency_ms"
+
+    def budgets(self, query: str) -> Mapping[int, str]:
+        return {3: "accuracy_e3", 9: "accuracy"} if query == "accuracy" else {}
+
+    def cost(self, row: int, epochs: int) -> float | None:
+        return 100.0 * epochs if row == 0 else None
+
+    def verify(self) -> str:
+        return "three letters"
 
 
 def architecture(op: str) -> Architecture:
-    return Architecture("nasbench101", (Cell(("input", op, "output"), frozenset({(0, 1), (1, 2)})),))
+    return Architecture("letters", (Cell(("input", op, "output"), frozenset({(0, 1), (1, 2)})),))
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> NASBench101Table:
-    """Three cells in the published layout: input -> operation -> output."""
-    hashes = {module_hash(architecture(op).cells[0]): number for number, op in enumerate(OPERATIONS)}
-    numbers = [hashes[key] for key in sorted(hashes)]
-    np.savez_compressed(
-        tmp_path / "nasbench101.npz",
-        hash=np.array([list(bytes.fromhex(key)) for key in sorted(hashes)], dtype=np.uint8),
-        n_vertices=np.full(3, 3, dtype=np.uint8),
-        adj_bits=np.full(3, 0b101, dtype=np.uint32),
-        ops=np.array([[number, 255, 255, 255, 255] for number in numbers], dtype=np.uint8),
-        params=np.array([100 + number for number in numbers], dtype=np.int32),
-        macs=np.array([1000 + number for number in numbers], dtype=np.int64),
-        test_acc_run0=np.array([0.5 + number / 10 for number in numbers], dtype=np.float32),
-        val_acc_1run_e12=np.array([0.25 if number == 0 else np.nan for number in numbers], dtype=np.float32),
-        train_time_s=np.array([540.0 if number == 0 else np.nan for number in numbers], dtype=np.float32),
-    )
-    return NASBench101Table.open(tmp_path)
+TABLE = Letters("letters.txt")
 
 
-def test_rows_are_found_by_hash(table: NASBench101Table) -> None:
-    for number, op in enumerate(OPERATIONS):
-        row = table.row(architecture(op))
-        assert row is not None
-        assert table.column("params")[row] == 100 + number
-    assert table.row(architecture("conv7x7")) is None
-    assert len(table) == 3
+def test_values_metrics_costs_and_budgets() -> None:
+    evaluator = pickle.loads(pickle.dumps(TableEvaluator(TABLE)))
+    reported: list[tuple[int, Mapping[str, float]]] = []
+    result = evaluator.evaluate(architecture("a"), seed=4, report=lambda *step: reported.append(step))
+    assert (result.value, result.cost, result.budget, result.seed) == (0.5, 900.0, 9, 4)
+    assert result.metrics == {"accuracy": 0.5, "size": 10.0}
+    assert result.evaluator == "table:letters:accuracy"
+    assert reported == [(9, {"value": 0.5})]
+    early = evaluator.evaluate(architecture("a"), budget=3)
+    assert (early.value, early.cost, early.budget) == (0.25, 300.0, 3)
+    assert early.metrics == {"accuracy": 0.5, "size": 10.0, "accuracy_e3": 0.25}
+    other = evaluator.evaluate(architecture("b"))
+    assert (other.value, other.cost, other.metrics) == (0.75, None, {"accuracy": 0.75})
 
 
-def test_dead_vertices_do_not_matter(table: NASBench101Table) -> None:
-    cell = Cell(("input", "conv1x1", "conv3x3", "output"), frozenset({(0, 1), (1, 3), (1, 2)}))
-    assert table.row(Architecture("nasbench101", (cell,))) == table.row(architecture("conv1x1"))
-
-
-def test_cells_as_arrays(table: NASBench101Table) -> None:
-    arrays = table.cells()
-    row = table.row(architecture("maxpool3x3"))
-    assert arrays.ops[row].tolist() == [0, 4, 1, -1, -1, -1, -1]
-    assert np.argwhere(arrays.adjacency[row]).tolist() == [[0, 1], [1, 2]]
-    assert arrays.size.tolist() == [3, 3, 3]
-
-
-def test_values_costs_and_budgets(table: NASBench101Table) -> None:
-    evaluator = pickle.loads(pickle.dumps(TableEvaluator(table)))
+def test_a_smaller_latency_is_a_larger_value() -> None:
+    evaluator = TableEvaluator(TABLE, "latency_ms", report=())
+    values = {letter: evaluator.evaluate(architecture(letter)).value for letter in "abc"}
+    assert values == {"a": -2.0, "b": -8.0, "c": -4.0}
     steps: list[int] = []
-    result = evaluator.evaluate(architecture("conv3x3"), seed=4, report=lambda epoch, metrics: steps.append(epoch))
-    assert result.value == 0.5
-    assert result.metrics == {"test_acc_run0": 0.5, "params": 100.0, "macs": 1000.0}
-    assert (result.cost, result.budget, result.seed, steps) == (540.0, 108, 4, [108])
-    early = evaluator.evaluate(architecture("conv3x3"), budget=12)
-    assert (early.value, early.cost) == (0.25, 60.0)
-    assert evaluator.evaluate(architecture("conv1x1")).cost is None
+    result = evaluator.evaluate(architecture("b"), report=lambda step, metrics: steps.append(step))
+    assert (result.metrics, result.budget, result.cost, steps) == ({"latency_ms": 8.0}, None, None, [1])
+    assert evaluator.label == "negated latency_ms"
+    assert TableEvaluator(TABLE).label == "accuracy"
 
 
-def test_what_the_table_does_not_hold_fails(table: NASBench101Table) -> None:
-    evaluator = TableEvaluator(table)
-    absent = Architecture("nasbench101", (Cell(("input", "output"), frozenset({(0, 1)})),))
-    with pytest.raises(EvaluationFailed, match="does not hold this cell"):
-        evaluator.evaluate(absent)
-    with pytest.raises(EvaluationFailed, match="has no val_acc_1run_e12"):
-        evaluator.evaluate(architecture("conv1x1"), budget=12)
-    with pytest.raises(ValueError, match="but got 50"):
-        evaluator.evaluate(architecture("conv1x1"), budget=50)
+def test_what_the_table_does_not_hold_fails() -> None:
+    evaluator = TableEvaluator(TABLE)
+    with pytest.raises(EvaluationFailed, match=r"letters\.txt does not hold this architecture"):
+        evaluator.evaluate(architecture("d"))
+    with pytest.raises(EvaluationFailed, match=r"letters\.txt has no accuracy for this architecture"):
+        evaluator.evaluate(architecture("c"))
+    with pytest.raises(ValueError, match=r"budget of \[3, 9\] epochs, but got 5"):
+        evaluator.evaluate(architecture("a"), budget=5)
+    with pytest.raises(ValueError, match="latency_ms has no budgets, but got 3"):
+        TableEvaluator(TABLE, "latency_ms").evaluate(architecture("a"), budget=3)
     with pytest.raises(ValueError, match="no hyperparameters"):
-        evaluator.evaluate(architecture("conv1x1"), hyperparameters={"learning_rate": 1})
-    with pytest.raises(ValueError, match="'accuracy'"):
-        TableEvaluator(table, "accuracy")
-    with pytest.raises(KeyError, match="accuracy"):
-        table.column("accuracy")
+        evaluator.evaluate(architecture("a"), hyperparameters={"learning_rate": 1})
 
 
-def test_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["speed", "name"])
+def test_unknown_metrics_are_refused_with_those_that_there_are(name: str) -> None:
+    known = "letters.txt; it has accuracy, accuracy_e3, latency_ms, size"
+    with pytest.raises(ValueError, match=f"'{name}' is no metric of {known}"):
+        TableEvaluator(TABLE, name)
+    with pytest.raises(ValueError, match=known):
+        TableEvaluator(TABLE, report=[name])
+
+
+def test_columns_are_kept_and_cannot_be_changed() -> None:
+    values = TABLE.column("latency_ms")
+    assert values is TABLE.column("latency_ms")
+    with pytest.raises(ValueError, match="read-only"):
+        values[0] = 1
+    with pytest.raises(KeyError, match="speed"):
+        TABLE.column("speed")
+    with pytest.raises(ValueError, match=r"short\.txt: expected 3 rows in size, but got 2"):
+        Letters("short.txt").column("size")
+
+
+def test_missing_files_are_named_with_a_way_to_obtain_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHNAS_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"nasbench101\.npz is missing: set GRAPHNAS_DATA"):
-        NASBench101Table.open()
-
-
-@needs_table
-def test_published_values() -> None:
-    table = NASBench101Table.open(TABLE)
-    space = Space.load("nasbench101")
-    evaluator = TableEvaluator(table)
-    # 00005c14...: the test accuracy of a run shown in NNI's documentation, 92.1174 %.
-    first = space.from_arrays(table.cells().take([0]))[0]
-    assert evaluator.evaluate(first).value == pytest.approx(0.9211738705635071)
-    assert float(table.column("test_acc_run0").max()) == pytest.approx(0.9466145634651184)
-    rows = np.random.default_rng(0).choice(len(table), 200, replace=False)
-    assert [table.row(each) for each in space.from_arrays(table.cells().take(rows))] == rows.tolist()
+    for place in (None, tmp_path, tmp_path / "letters.txt"):
+        with pytest.raises(FileNotFoundError, match=r"letters\.txt is missing: set GRAPHNAS_DATA .* write it yourself"):
+            Letters.open(place)
+    (tmp_path / "letters.txt").touch()
+    (tmp_path / "other.txt").touch()
+    assert Letters.open().path == Letters.open(tmp_path).path == tmp_path / "letters.txt"
+    assert Letters.open(tmp_path / "other.txt").path.name == "other.txt"
+    assert pickle.loads(pickle.dumps(Letters.open())).path == tmp_path / "letters.txt"

@@ -6,6 +6,8 @@ import pytest
 
 from graphnas.cell import Architecture, Cell
 from graphnas.evaluate import EvaluationFailed, TrainingEvaluator
+from graphnas.formats.darts import from_genotype
+from graphnas.formats.nasbench201 import from_string
 from graphnas.spaces import Space
 from graphnas.training import TrainingConfig
 
@@ -23,7 +25,7 @@ WIDE = Architecture(
 
 
 def small() -> TrainingEvaluator:
-    return TrainingEvaluator(SPACE, epochs=2, channels=4, stacks=2)
+    return TrainingEvaluator(SPACE, epochs=2, sizes={"channels": 4, "stacks": 2})
 
 
 def test_a_result_carries_what_was_measured(tmp_path: Path) -> None:
@@ -68,19 +70,19 @@ def test_budget_and_hyperparameters_replace_the_defaults() -> None:
 
 def test_candidates_that_cannot_be_built_fail() -> None:
     with pytest.raises(EvaluationFailed, match="at least as many channels") as failure:
-        TrainingEvaluator(SPACE, channels=2).evaluate(WIDE)
+        TrainingEvaluator(SPACE, sizes={"channels": 2}).evaluate(WIDE)
     assert failure.value.reason.startswith("the network cannot be built")
 
 
 def test_diverging_candidates_fail() -> None:
     config = TrainingConfig(learning_rate=1e30, warmup=0, clip_norm=1e30)
     with pytest.raises(EvaluationFailed, match="diverged: the"):
-        TrainingEvaluator(SPACE, epochs=2, channels=4, config=config).evaluate(ARCHITECTURE)
+        TrainingEvaluator(SPACE, epochs=2, sizes={"channels": 4}, config=config).evaluate(ARCHITECTURE)
 
 
 def test_too_many_pools_for_the_image_fail() -> None:
     with pytest.raises(EvaluationFailed, match="the training failed"):
-        TrainingEvaluator(SPACE, epochs=1, channels=2, stacks=5).evaluate(ARCHITECTURE)
+        TrainingEvaluator(SPACE, epochs=1, sizes={"channels": 2, "stacks": 5}).evaluate(ARCHITECTURE)
 
 
 def test_what_a_report_raises_passes_through() -> None:
@@ -99,3 +101,49 @@ def test_settings_are_validated() -> None:
         TrainingEvaluator(SPACE, "unknown")
     with pytest.raises(ValueError, match="epochs to be a positive integer"):
         TrainingEvaluator(SPACE, epochs=0)
+    with pytest.raises(ValueError, match="Expected the sizes stacks, cells_per_stack, channels, but got layers"):
+        TrainingEvaluator(SPACE, sizes={"layers": 3})
+    with pytest.raises(ValueError, match="stacks to be a positive integer, but got 0"):
+        TrainingEvaluator(SPACE, sizes={"stacks": 0})
+
+
+def test_sizes_are_those_of_the_proxy_and_then_the_published_ones(tmp_path: Path) -> None:
+    assert TrainingEvaluator(SPACE).sizes == {"stacks": 3, "cells_per_stack": 1, "channels": 16}
+    assert TrainingEvaluator(SPACE, sizes={"channels": 4}).sizes == {"stacks": 3, "cells_per_stack": 1, "channels": 4}
+    text = SPACE.path.read_text()
+    path = tmp_path / "plain.toml"
+    path.write_text(text[: text.index("[network.proxy]")])
+    sizes = TrainingEvaluator(Space.load(path), sizes={"channels": 4}).sizes
+    assert sizes == {"stacks": 3, "cells_per_stack": 3, "channels": 4}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes"),
+    [
+        (
+            Architecture("nasbench201", (from_string("|nor_conv_3x3~0|+|none~0|skip_connect~1|"),)),
+            {"cells_per_stage": 1, "channels": 4},
+        ),
+        (
+            from_genotype(
+                "Genotype(normal=[('skip_connect', 0), ('dil_conv_3x3', 1)], normal_concat=[2], "
+                "reduce=[('max_pool_3x3', 0), ('sep_conv_3x3', 1)], reduce_concat=[2])"
+            ),
+            {"layers": 3, "channels": 4},
+        ),
+        (
+            Architecture(
+                "enas",
+                (Cell(("input", "conv3x3", "maxpool3x3", "output"), frozenset({(0, 1), (1, 2), (0, 2), (2, 3)})),),
+            ),
+            {"channels": 4},
+        ),
+    ],
+    ids=["nasbench201", "darts", "enas"],
+)
+def test_other_skeletons_train(architecture: Architecture, sizes: dict[str, int]) -> None:
+    evaluator = TrainingEvaluator(Space.load(architecture.space), epochs=2, sizes=sizes)
+    result = evaluator.evaluate(architecture, seed=1)
+    assert 0.2 < result.value <= 1
+    assert result.metrics["parameters"] > 0
+    assert evaluator.evaluate(architecture, seed=1).curve == result.curve

@@ -32,5 +32,5 @@ def test_splits_are_stratified_and_disjoint() -> None:
 
 
 def test_unknown_task_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"\['digits'\], but got 'digit'"):
+    with pytest.raises(ValueError, match=r"\['digits'\] or folder:PATH, but got 'digit'"):
         load_task("digit")

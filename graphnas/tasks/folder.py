@@ -1,0 +1,80 @@
+"""A user's own images: a folder that holds one folder of PNG or JPEG files for each class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from graphnas.tasks.task import Task, split_images
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+_FEWEST = 5  # images of a class, so that each split has one
+_PIXELS = 2**26  # most of one image; larger ones are taken for an attack on the memory
+
+
+def folder_task(path: str | Path, *, size: int | None = None) -> Task:
+    """The task of a folder of class folders; classes are numbered in the order of their names.
+
+    Split as `split_images` does. Images are grey if all files are, else RGB.
+
+    Args:
+        path: The folder.
+        size: Height and width in pixels, to which images are resized; their own if None, which then must be one
+            square for all.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: naming the folder or file that cannot be used, and why.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder of images")
+    if size is not None and size < 2:
+        raise ValueError(f"Expected size to be at least 2 pixels, but got {size}")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    files = [(file, label) for label, name in enumerate(names) for file in _images(folder / name)]
+    counts = Counter(label for _, label in files)
+    if len(names) < 2:
+        raise ValueError(f"{folder}: expected a folder for each of two or more classes, but got {len(names)}")
+    for label, name in enumerate(names):
+        if counts[label] < _FEWEST:
+            raise ValueError(f"{folder / name}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}")
+    images = torch.from_numpy(_read([file for file, _ in files], size))
+    labels = torch.tensor([label for _, label in files])
+    name = f"folder:{folder}" if size is None else f"folder:{folder}@{size}"
+    return split_images(name, images, labels)
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+
+
+def _read(files: list[Path], size: int | None) -> NDArray[np.float32]:
+    """`n x channels x size x size` pixels between 0 and 1."""
+    from PIL import Image, UnidentifiedImageError
+
+    pixels, grey, first = [], True, None
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                if image.width * image.height > _PIXELS:
+                    raise ValueError(f"{file}: expected at most {_PIXELS:,} pixels, but got {image.size}")
+                grey = grey and image.mode in ("1", "L", "LA", "I;16")
+                if size is None:
+                    first = first or image.size
+                    if image.size != first or image.width != image.height:
+                        raise ValueError(
+                            f"{file}: expected all images to be squares of one size, but got {image.size} after "
+                            f"{first}; give a size to resize them to"
+                        )
+                rgb = image.convert("RGB")
+                resized = rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+                pixels.append(np.asarray(resized, dtype=np.uint8))
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"{file}: cannot be read as an image: {error}") from None
+    stacked = np.stack(pixels).transpose(0, 3, 1, 2)
+    return (stacked[:, :1] if grey else stacked).astype(np.float32) / np.float32(255)
