@@ -681,7 +681,6 @@ def environment(seed: int | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "machine": {
-            "host": socket.gethostname(),
             "system": platform.platform(),
             "processor": platform.machine(),
             "cores": os.cpu_count(),

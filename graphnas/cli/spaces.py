@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from graphnas.cli.console import (
+    BadData,
     JsonOption,
     LimitOption,
     SeedOption,
@@ -64,14 +65,20 @@ def show(space: SpaceArgument, limit: LimitOption = None, as_json: JsonOption = 
 
 @app.command(epilog="Example: graphnas spaces check myspace.toml")
 def check(file: Annotated[Path, typer.Argument(help="A space file.")], as_json: JsonOption = False) -> None:
-    """Check a space file; a mistake is named with its key and ends with exit code 3."""
+    """Check a space file and the networks of some architectures; a mistake is named and ends with exit code 3."""
     import numpy as np
 
+    from graphnas.networks import build_network
     from graphnas.spaces import Space
 
     space = Space.load(file)
     for architecture in space.sample(16, np.random.default_rng(0)):
         space.validate(architecture)
+        if space.network:
+            try:
+                build_network(architecture, space, device="meta")
+            except ValueError as error:
+                raise BadData(f"{file}: network: {error}") from None
     if as_json:
         print_json({"file": str(file), "ok": True, **_summary(space)})
     else:

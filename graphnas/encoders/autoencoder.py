@@ -178,9 +178,14 @@ class CellAutoencoder(nn.Module):
     # On disk
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.toml` and `model.safetensors` into a folder, made if it is missing."""
+        """Write `config.toml` and `model.safetensors` into a folder, made if it is missing.
+
+        The file of a space that does not come with the library is copied beside them.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        if self.space.name not in Space.names():
+            (folder / "space.toml").write_bytes(self.space.path.read_bytes())
         lines = [
             f"format = {FORMAT}",
             f"space = {json.dumps(self.space.name)}",
@@ -207,7 +212,7 @@ class CellAutoencoder(nn.Module):
         Args:
             name_or_path: A name such as `nasbench101`, or a folder written by `save_pretrained`.
             device: Where to put the weights.
-            space: The space, if it is not one that comes with the library.
+            space: The space, such as one with other limits than the encoder was trained on.
 
         Raises:
             FileNotFoundError: if there is no such encoder.
@@ -224,7 +229,8 @@ class CellAutoencoder(nn.Module):
             config = tomllib.loads(config_path.read_text(encoding="utf-8"))
             version, vocabulary = config["format"], tuple(config["vocabulary"])
             if space is None:
-                space = Space.load(config["space"], **config["topology"])
+                copy = folder / "space.toml"
+                space = Space.load(copy if copy.is_file() else config["space"], **config["topology"])
             size = len(vocabulary)
             encoder = GraphEncoder(size, **config["encoder"])
             decoder = DerivationDecoder(size, **config["decoder"])
