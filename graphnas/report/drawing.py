@@ -18,13 +18,13 @@ _PALETTE = (
 )  # fmt: skip
 # Operations of the common spaces keep one colour in all drawings; others take theirs by name.
 _COLOURS = {
-    "conv3x3": _PALETTE[0],
-    "conv1x1": _PALETTE[1],
-    "maxpool3x3": _PALETTE[2],
-    "avg_pool_3x3": _PALETTE[3],
-    "skip_connect": _PALETTE[7],
-    "sum": _PALETTE[7],
-}
+    "conv3x3": "#2f6fb7", "conv1x1": "#d1722a", "maxpool3x3": "#3b8f5a",
+    "nor_conv_3x3": "#2f6fb7", "nor_conv_1x1": "#d1722a", "max_pool_3x3": "#3b8f5a",
+    "conv5x5": "#8b5bb5", "sepconv3x3": "#2b8c96", "sepconv5x5": "#b8578f", "avgpool3x3": "#5d7f2e",
+    "sep_conv_3x3": "#2b8c96", "sep_conv_5x5": "#b8578f", "avg_pool_3x3": "#5d7f2e",
+    "dil_conv_3x3": "#a3812a", "dil_conv_5x5": "#c2475b", "skip_connect": "#6b7684", "none": "#a8b0bb",
+    "sum": "#47505c",
+}  # fmt: skip
 _HEIGHT, _LAYER, _GAP, _MARGIN = 30.0, 62.0, 22.0, 14.0
 _BEND = 10.0  # width that a passing edge takes in a layer
 
@@ -91,7 +91,7 @@ def _document(drawings: Sequence[tuple[str, str, float, float]], label: str) -> 
     style = (
         ".edge{fill:none;stroke:#8a94a3;stroke-width:1.6}.tip{fill:#8a94a3}"
         ".op{fill:#fff;font:600 12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;"
-        "text-anchor:middle;dominant-baseline:central}"
+        "text-anchor:middle}"
         ".cell-name{fill:#7d8793;font:600 12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;"
         "text-anchor:middle}"
     )
@@ -238,5 +238,5 @@ def _box(node: _Node, operation: str) -> str:
     return (
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{node.width:.1f}" height="{_HEIGHT:g}" rx="{radius:g}" '
         f'fill="{operation_colour(operation)}"/>'
-        f'<text class="op" x="{node.x:.1f}" y="{top + _HEIGHT / 2:.1f}">{escape(operation)}</text>'
+        f'<text class="op" x="{node.x:.1f}" y="{top + _HEIGHT / 2:.1f}" dy=".35em">{escape(operation)}</text>'
     )
