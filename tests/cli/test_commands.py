@@ -149,6 +149,21 @@ def test_search_leaves_a_folder_and_goes_on_in_it(small_space: Path, small_table
     assert str(out) in again.stdout
 
 
+@pytest.mark.parametrize("space", Space.names())
+def test_every_space_is_searched_with_its_encoder_on_real_images(space: str, tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    arguments = ("search", space, "--task", "digits", "--trials", 12, "--epochs", 1, "--workers", 0, "--out", folder)
+    record = json.loads(run(*arguments, "--json").stdout)
+    assert record["trials"] == 12
+    assert record["sources"]["random"] == 10
+    assert record["sources"]["acquisition"] >= 1
+    assert 0 <= record["test"]["test_accuracy"] <= 1
+    for name in ("best.json", "best.svg", "best_network.py", "best_network.safetensors", "report.html"):
+        assert (folder / name).is_file()
+    again = run("embed", folder / "best.json", "--encoder", space, "--out", tmp_path / "z.csv")
+    assert again.exit_code == 0
+
+
 def test_search_evaluates_given_architectures_first(small_space: Path, small_table: Path, tmp_path: Path) -> None:
     (wanted,) = Space.load(small_space).sample(1, np.random.default_rng(5))
     (tmp_path / "first.json").write_text(wanted.to_json())
