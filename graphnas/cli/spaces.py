@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,14 @@ from graphnas.cli.console import (
     print_table,
 )
 
-app = typer.Typer(no_args_is_help=True, help="List, show, check and draw from search spaces.")
+if TYPE_CHECKING:
+    from graphnas.spaces import Space
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, check and draw from search spaces.",
+    epilog="Example: graphnas spaces show nasbench101",
+)
 
 
 @app.command("list", epilog="Example: graphnas spaces list")
@@ -72,6 +79,9 @@ def check(file: Annotated[Path, typer.Argument(help="A space file.")], as_json: 
     from graphnas.spaces import Space
 
     space = Space.load(file)
+    counted = _count_classes(space)
+    if counted is not None and counted != space.size:
+        raise BadData(f"{file}: size: expected {counted:,}, the number of classes, but got {space.size:,}")
     for architecture in space.sample(16, np.random.default_rng(0)):
         space.validate(architecture)
         if space.network:
@@ -156,6 +166,15 @@ def _summary(space: Any) -> dict[str, Any]:
         "size": space.size,
         "decisions": len(space.decision_names),
     }
+
+
+def _count_classes(space: Space) -> int | None:
+    """Number of architectures up to their hash, where it can be told within seconds."""
+    parts, labelled = len(space.cell_names), space.topology.count
+    classes = space.topology.classes()
+    if classes is None and labelled is not None and labelled <= 2_000_000 and space.size is not None:
+        classes = space.topology.enumerate().n
+    return None if classes is None else int(classes) ** parts
 
 
 def _count(size: int | None) -> str:

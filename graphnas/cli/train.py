@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphnas.cli.console import (
+    BadData,
     Device,
     DeviceOption,
     JsonOption,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from graphnas.cell import CellArrays
     from graphnas.spaces import Space
 
+_FEWEST = 50  # architectures; a tenth of them is held out
+
 
 def train(
     space: SpaceArgument,
@@ -39,6 +42,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the encoder; encoders/NAME here if not given.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an encoder that the folder holds.")] = False,
     minutes: Annotated[
         float, typer.Option("--minutes", min=0.01, help="Minutes of training; of CPU time where it runs on the CPU.")
     ] = 8.0,
@@ -73,9 +77,13 @@ def train(
     loaded = open_space(space, limit)
     place = choose_device(device)
     folder = out or Path("encoders") / loaded.name
+    if (folder / "config.toml").exists() and not overwrite:
+        raise typer.BadParameter(f"{folder} holds an encoder already; choose another --out, or give --overwrite")
     began = time.process_time(), time.perf_counter()
     arrays = _cells(loaded, cells, seed)
     number = arrays.n // len(loaded.cell_names)
+    if number < _FEWEST:
+        raise BadData(f"{space}: expected at least {_FEWEST} architectures to fit an encoder to, but got {number}")
     held_out = min(held_out, number // 10)
     order = np.random.default_rng(seed).permutation(number)
     apart, rest = loaded.take(arrays, order[:held_out]), loaded.take(arrays, order[held_out:])

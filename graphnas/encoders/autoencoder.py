@@ -166,8 +166,11 @@ class CellAutoencoder(nn.Module):
             raise ValueError(f"Expected z to be n x {self.latent_dim}, but got shape {tuple(z.shape)}")
         if not torch.isfinite(z).all():
             raise ValueError("Expected z to be finite, but it holds NaN or infinity")
-        if space.vocabulary != self.space.vocabulary:
-            raise ValueError(f"Expected a space over {self.space.vocabulary}, but got {space.vocabulary}")
+        if space.vocabulary != self.space.vocabulary or len(space.cell_names) != len(self.space.cell_names):
+            raise ValueError(
+                f"Expected a space of {len(self.space.cell_names)} cells over {self.space.vocabulary}, but got one of "
+                f"{len(space.cell_names)} over {space.vocabulary}"
+            )
         inner = z.to(self.device, torch.float32).reshape(-1, self.cell_dim) * self.scale + self.shift
         parts = [
             self.decoder.derive(inner[start : start + 4096], space.topology, sample=sample, generator=generator)

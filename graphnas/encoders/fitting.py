@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -65,7 +67,8 @@ def fit(
         learning_rate: Peak of a one-cycle schedule of Adam's step size.
         beta: Weight of the KL divergence, reached after a tenth of the run.
         auxiliary_weight: Weight of the auxiliary targets' error.
-        checkpoint: Folder for checkpoints; a run found there is continued with equal results.
+        checkpoint: Folder for checkpoints; a run of the same cells and settings found there is continued with equal
+            results, any other is refused.
         progress: Called about every hundred steps with step, steps, loss, its parts, cells per second and the
             validation's reconstruction.
 
@@ -73,10 +76,13 @@ def fit(
         What was passed to `progress`, call by call.
 
     Raises:
-        ValueError: if there are no cells or `targets` has another number of rows.
+        ValueError: if there are no cells, `targets` has another number of rows, the seed is negative, or the
+            checkpoint is damaged or of another fit.
         CollapseError: if fewer than two latent units are active at the end.
         FloatingPointError: if the loss is not finite.
     """
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"Expected seed to be from 0 to {2**31 - 1}, but got {seed}")
     arrays = model.arrays(train)
     if arrays.n == 0:
         raise ValueError("Expected train to hold at least one cell, but it is empty")
@@ -101,7 +107,19 @@ def fit(
 
     history: list[dict[str, float]] = []
     step, spent = 0, 0.0
-    store = None if checkpoint is None else _Checkpoint(Path(checkpoint), model, head, optimizer)
+    about = {
+        "cells": hashlib.blake2b(arrays.ops.tobytes() + arrays.adjacency.tobytes(), digest_size=8).hexdigest(),
+        "vocabulary": list(model.space.vocabulary),
+        "encoder": model.encoder.settings,
+        "decoder": model.decoder.settings,
+        "targets": wanted.shape[1],
+        "seed": seed,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "beta": beta,
+        "auxiliary_weight": auxiliary_weight,
+    }
+    store = None if checkpoint is None else _Checkpoint(Path(checkpoint), about, model, head, optimizer)
     if store is not None and store.exists():
         step, spent, history = store.load()
     order, shuffled = -1, torch.empty(0, dtype=torch.long)
@@ -212,8 +230,15 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
 class _Checkpoint:
     """A fit in progress on disk: weights and optimiser state as safetensors, counters as JSON."""
 
-    def __init__(self, folder: Path, model: CellAutoencoder, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.folder, self.model, self.head, self.optimizer = folder, model, head, optimizer
+    def __init__(
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        model: CellAutoencoder,
+        head: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.folder, self.about, self.model, self.head, self.optimizer = folder, about, model, head, optimizer
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "fit.safetensors"
 
@@ -226,7 +251,7 @@ class _Checkpoint:
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in state.items()}
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        counters = json.dumps({"step": step, "spent": spent, "history": history})
+        counters = json.dumps({"about": self.about, "step": step, "spent": spent, "history": history})
         # One file, replaced at once: a kill leaves the previous checkpoint or the new one, never half of one.
         temporary = self.path.with_suffix(".tmp")
         save_file(tensors, temporary, metadata={"counters": counters})
@@ -235,9 +260,20 @@ class _Checkpoint:
         temporary.replace(self.path)
 
     def load(self) -> tuple[int, float, list[dict[str, float]]]:
-        tensors = load_file(self.path)
-        with safe_open(self.path, "pt") as handle:
-            counters = json.loads(handle.metadata()["counters"])
+        try:
+            tensors = load_file(self.path)
+            with safe_open(self.path, "pt") as handle:
+                counters = json.loads(handle.metadata()["counters"])
+        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{self.path}: the checkpoint is damaged ({error}); delete it to start again") from None
+        # As JSON has it, where a tuple is a list.
+        about = json.loads(json.dumps(self.about))
+        for key, value in about.items():
+            if counters.get("about", {}).get(key) != value:
+                raise ValueError(
+                    f"{self.path}: the checkpoint belongs to another fit: {key} was "
+                    f"{counters.get('about', {}).get(key)!r:.80} and is {value!r:.80}; delete it to start again"
+                )
         self.model.load_state_dict(_below(tensors, "model."))
         self.head.load_state_dict(_below(tensors, "head."))
         state: dict[int, dict[str, Tensor]] = {}

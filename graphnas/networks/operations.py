@@ -7,7 +7,6 @@ image's size by the stride, rounded up. `conv` and `separable_conv` end in ReLU 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from graphnas.spaces.network_tables import check_operation
 
 Operation = Callable[[int, int], nn.Module]
 """From channels and stride to a module."""
@@ -139,7 +140,7 @@ MODULES: dict[str, Callable[..., nn.Module]] = {
     "separable_conv": separable_conv,
     "zero": zero,
 }
-"""What `module` in a space file's table of operations may name."""
+"""What `module` in a space file's table of operations may name; `MODULE_OPTIONS` has their options."""
 
 
 def make_operation(table: Mapping[str, Any]) -> Operation:
@@ -151,21 +152,10 @@ def make_operation(table: Mapping[str, Any]) -> Operation:
     Raises:
         ValueError: if the table names an unknown module, or an option is missing, unknown or out of range.
     """
-    kind = table.get("module")
-    if kind not in MODULES:
-        raise ValueError(f"Expected an operation's module to be one of {sorted(MODULES)}, but got {kind!r}")
-    parameters = inspect.signature(MODULES[kind]).parameters.values()
-    options = [option.name for option in parameters if option.kind is option.KEYWORD_ONLY]
-    given = {name: value for name, value in table.items() if name != "module"}
-    if set(given) != set(options):
-        expected = f"the options {', '.join(options)}" if options else "no options"
-        raise ValueError(f"Expected {expected} for the module {kind!r}, but got {', '.join(given) or 'none'}")
-    for name, value in given.items():
-        if type(value) is not int or value < 1:
-            raise ValueError(f"Expected {name} of the module {kind!r} to be a positive integer, but got {value!r}")
-    if given.get("kernel", 1) % 2 == 0:
-        raise ValueError(f"Expected an odd kernel size, but got {given['kernel']!r}")
-    return partial(MODULES[kind], **given) if given else MODULES[kind]
+    check_operation(table)
+    module = MODULES[table["module"]]
+    options = {name: value for name, value in table.items() if name != "module"}
+    return partial(module, **options) if options else module
 
 
 def make_operations(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Operation]:

@@ -73,8 +73,15 @@ def incumbent_curve(
     if len(order) >= 5 and maximize:
         low, high = float(np.quantile(order, 0.1)), float(order.max())
         margin = max(high - low, 1e-3) * 0.25
-        bottom = max(float(order.min()), low - 4 * margin)
-        axes.set_ylim(bottom - margin, high + margin)
+        bottom = max(float(order.min()), low - 4 * margin) - margin
+        axes.set_ylim(bottom, high + margin)
+        below = np.flatnonzero(order < bottom)
+        if below.size:
+            axes.scatter(
+                np.asarray(numbers)[below], np.full(below.size, bottom + 0.02 * (high - bottom)), s=30, marker="v",
+                color=[source_colour(sources[row]) for row in below.tolist()], zorder=3,
+                label=f"{below.size} below the axis",
+            )  # fmt: skip
     axes.set_xlabel("trial")
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -23,8 +23,8 @@ class Encoder(Protocol):
     def encode(self, architectures: Sequence[Architecture] | CellArrays) -> tuple[Tensor, Tensor]:
         """Latent mean and log-variance, `n x d` each."""
 
-    def decode_arrays(self, z: Tensor) -> CellArrays:
-        """The legal cells that `n x d` latent points decode to, those of one architecture in consecutive rows."""
+    def decode_arrays(self, z: Tensor, *, space: Space | None = None) -> CellArrays:
+        """The cells, legal in `space`, that `n x d` latent points decode to; an architecture's in consecutive rows."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,16 @@ class CandidateSource:
     """
 
     def __init__(self, space: Space, encoder: Encoder) -> None:
+        if not hasattr(encoder, "decode_arrays"):
+            raise TypeError(
+                f"Expected encoder to encode and decode, as a CellAutoencoder does, but got {encoder!r:.200}"
+            )
+        own = getattr(encoder, "space", space)
+        if own.vocabulary != space.vocabulary or own.cell_names != space.cell_names:
+            raise ValueError(
+                f"Expected an encoder of cells {', '.join(space.cell_names)} over {space.vocabulary}, but got one of "
+                f"{', '.join(own.cell_names)} over {own.vocabulary}"
+            )
         self.space = space
         self.encoder = encoder
         self._edits: dict[str, Candidates] = {}
@@ -74,7 +84,7 @@ class CandidateSource:
             Candidates of each source; an architecture that several points decode to belongs to the first.
         """
         with torch.no_grad():
-            cells = self.encoder.decode_arrays(torch.cat(list(points.values())).float())
+            cells = self.encoder.decode_arrays(torch.cat(list(points.values())).float(), space=self.space)
         hashes = self.space.hashes(cells)
         first: dict[str, int] = {}
         for row, key in enumerate(hashes):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from graphnas.spaces.chain import ChainTopology
 from graphnas.spaces.complete import CompleteTopology
 from graphnas.spaces.dag import DagTopology
 from graphnas.spaces.in_degree import SUM, InDegreeTopology
+from graphnas.spaces.network_tables import SKELETON_SIZES, check_operation
 from graphnas.spaces.topology import Topology
 
 _LIMIT = 1_000_000  # bytes; a space file has a few hundred
 _VERTICES = 64  # most of a cell
+_OPERATIONS = 100  # most in a space; vocabulary codes are 8-bit integers
 
 
 class SpaceFileError(ValueError):
@@ -86,21 +89,9 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
     size = data.get("size")
     if size is not None and (type(size) is not int or size < 1):
         raise refuse("size", f"expected a positive whole number, but got {size!r}")
-    for op, table in data["operations"].items():
-        if op == OUTPUT or is_input(op):
-            raise refuse(f"operations.{op}", "the names input and output are reserved")
-        if not isinstance(table, dict) or not isinstance(table.get("module"), str):
-            raise refuse(f"operations.{op}", 'expected a table such as { module = "conv", kernel = 3 }')
+    _check_operations(data["operations"], refuse)
     network = data.get("network", {})
-    if not isinstance(network, dict):
-        raise refuse("network", f"expected a table, but got {network!r}")
-    proxy = network.get("proxy", {})
-    if not isinstance(proxy, dict):
-        raise refuse("network.proxy", f"expected a table, but got {proxy!r}")
-    sizes = {key: value for key, value in network.items() if key not in ("skeleton", "proxy")}
-    for key, value in (sizes | {f"proxy.{key}": value for key, value in proxy.items()}).items():
-        if type(value) is not int or value < 1:
-            raise refuse(f"network.{key}", f"expected a positive whole number, but got {value!r}")
+    _check_network(network, refuse)
     try:
         topology = _topology(data["topology"] | dict(limits), data["operations"])
     except _KeyRefused as error:
@@ -115,6 +106,40 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
         operations=data["operations"],
         network=network,
     )
+
+
+def _check_operations(operations: dict[str, Any], refuse: Callable[[str, str], SpaceFileError]) -> None:
+    if len(operations) > _OPERATIONS:
+        raise refuse("operations", f"expected at most {_OPERATIONS} operations, but got {len(operations)}")
+    for op, table in operations.items():
+        # Names go into drawings, exported source and Optuna's storages.
+        if not re.fullmatch(r"[\w.+-]{1,64}", op, flags=re.ASCII):
+            raise refuse(f"operations.{op}", "expected a name of 1 to 64 letters, digits, '_', '-', '+' and '.'")
+        if op == OUTPUT or is_input(op):
+            raise refuse(f"operations.{op}", "the names input and output are reserved")
+        if not isinstance(table, dict):
+            raise refuse(f"operations.{op}", 'expected a table such as { module = "conv", kernel = 3 }')
+        try:
+            check_operation(table)
+        except ValueError as error:
+            raise refuse(f"operations.{op}", str(error)) from None
+
+
+def _check_network(network: Any, refuse: Callable[[str, str], SpaceFileError]) -> None:
+    if not isinstance(network, dict):
+        raise refuse("network", f"expected a table, but got {network!r}")
+    skeleton, proxy = network.get("skeleton", "stacked"), network.get("proxy", {})
+    if not isinstance(skeleton, str) or skeleton not in SKELETON_SIZES:
+        raise refuse("network.skeleton", f"expected one of {', '.join(SKELETON_SIZES)}, but got {skeleton!r}")
+    if not isinstance(proxy, dict):
+        raise refuse("network.proxy", f"expected a table, but got {proxy!r}")
+    sizes = {key: value for key, value in network.items() if key not in ("skeleton", "proxy")}
+    for key, value in (sizes | {f"proxy.{key}": value for key, value in proxy.items()}).items():
+        if key.removeprefix("proxy.") not in SKELETON_SIZES[skeleton]:
+            known = ", ".join(SKELETON_SIZES[skeleton])
+            raise refuse(f"network.{key}", f"unknown size of the skeleton {skeleton!r}; expected {known}")
+        if type(value) is not int or value < 1:
+            raise refuse(f"network.{key}", f"expected a positive whole number, but got {value!r}")
 
 
 def _size(topology: Topology, cells: int) -> int | None:

@@ -59,6 +59,29 @@ def test_a_killed_fit_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(row: object) -> None:
+        if row["step"] == 300:  # type: ignore[index]
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(small_model(), CELLS, steps=350, batch_size=8, checkpoint=tmp_path, progress=kill)
+    with pytest.raises(ValueError, match=r"fit\.safetensors: .* another fit: seed was 0 and is 7"):
+        fit(small_model(), CELLS, steps=350, batch_size=8, checkpoint=tmp_path, seed=7)
+    with pytest.raises(ValueError, match="another fit: cells was"):
+        fit(small_model(), CELLS[1:], steps=350, batch_size=8, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="another fit: encoder was"):
+        fit(CellAutoencoder.for_space(SPACE, latent_dim=4), CELLS, steps=350, batch_size=8, checkpoint=tmp_path)
+    path = tmp_path / "fit.safetensors"
+    for damaged in (path.read_bytes()[:5000], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"fit\.safetensors: the checkpoint is damaged"):
+            fit(small_model(), CELLS, steps=350, batch_size=8, checkpoint=tmp_path)
+
+
 def test_fitting_leaves_the_global_random_state_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -77,6 +100,8 @@ def test_wrong_targets_and_no_cells_are_refused() -> None:
         fit(small_model(), CELLS, targets=np.zeros((3, 1)))
     with pytest.raises(ValueError, match="at least one cell"):
         fit(small_model(), [])
+    with pytest.raises(ValueError, match="seed to be from 0 to 2147483647, but got -1"):
+        fit(small_model(), CELLS, seed=-1)
 
 
 def test_a_budget_of_minutes_ends_the_fit() -> None:

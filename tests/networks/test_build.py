@@ -125,7 +125,7 @@ def test_foreign_architectures_are_reported(name: str) -> None:
     [
         ("proxy = 3", r"network\.proxy: expected a table, but got 3"),
         ("[network.proxy]\nchannels = 0", r"network\.proxy\.channels: expected a positive whole number, but got 0"),
-        ('[network.proxy]\nskeleton = "enas"', r"network\.proxy\.skeleton: expected a positive whole number"),
+        ('[network.proxy]\nskeleton = "enas"', r"network\.proxy\.skeleton: unknown size"),
     ],
 )
 def test_proxy_tables_of_space_files_are_checked(tmp_path: Path, proxy: str, reason: str) -> None:

@@ -1,18 +1,29 @@
+import inspect
+
 import pytest
 import torch
 from networks.every_kind import OPERATIONS
 from torch import nn
 
 from graphnas.networks import MODULES, count_parameters, make_operation, make_operations
+from graphnas.networks.build import SKELETONS
 from graphnas.networks.operations import FactorizedReduce
+from graphnas.spaces.network_tables import MODULE_OPTIONS, SKELETON_SIZES
 
 
 def image(channels: int, size: int) -> torch.Tensor:
     return torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def test_every_module_is_tried_here() -> None:
-    assert {table["module"] for table in OPERATIONS.values()} == set(MODULES)
+def test_every_module_is_tried_here_and_allowed_in_space_files() -> None:
+    assert {table["module"] for table in OPERATIONS.values()} == set(MODULES) == set(MODULE_OPTIONS)
+    for name, module in MODULES.items():
+        parameters = inspect.signature(module).parameters.values()
+        assert {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} == set(MODULE_OPTIONS[name])
+
+
+def test_every_skeleton_and_size_is_allowed_in_space_files() -> None:
+    assert {name: tuple(skeleton().sizes) for name, skeleton in SKELETONS.items()} == SKELETON_SIZES
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

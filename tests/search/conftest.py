@@ -45,7 +45,7 @@ class NearestCell:
         z = torch.from_numpy((self._features(cells) @ self.projection - self.mean) / self.deviation).float()
         return z, torch.full_like(z, -4.0)
 
-    def decode_arrays(self, z: Tensor) -> CellArrays:
+    def decode_arrays(self, z: Tensor, *, space: Space | None = None) -> CellArrays:
         return self.cells.take(torch.cdist(z, self.latents).argmin(-1).numpy())
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import optuna
+import pytest
 import torch
 from botorch.exceptions.errors import ModelFittingError
 from botorch.models import SingleTaskGP
@@ -10,6 +11,7 @@ from gpytorch.kernels import MaternKernel
 from torch import Tensor
 
 from graphnas.cell import Architecture
+from graphnas.encoders import CellAutoencoder
 from graphnas.search import LatentBOSampler, RandomCellSampler
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
@@ -30,6 +32,23 @@ def test_finds_better_cells_than_random_search(space: Space, encoder: NearestCel
     drawn = search(space, RandomCellSampler(space, seed=0), 50)
     assert ours.best_value > drawn.best_value
     assert sources(ours)[:5] == ["random"] * 5
+
+
+@pytest.mark.parametrize("limits", [{"max_vertices": 5}, {"max_edges": 8}, {"max_vertices": 8}])
+def test_an_encoder_serves_a_space_of_other_limits(limits: dict[str, int]) -> None:
+    space = Space.load("nasbench101", **limits)
+    encoder = CellAutoencoder.from_pretrained("nasbench101")
+    study = search(space, LatentBOSampler(space, encoder, n_startup_trials=5, seed=0), 12)
+    assert "acquisition" in sources(study)
+    for trial in study.trials:
+        space.validate(Architecture.from_json(trial.user_attrs["graphnas:architecture"]))
+
+
+def test_an_encoder_of_another_vocabulary_is_refused(space: Space) -> None:
+    with pytest.raises(ValueError, match=r"Expected an encoder of cells cell over .*maxpool3x3"):
+        LatentBOSampler(space, CellAutoencoder.for_space(Space.load("enas")))
+    with pytest.raises(TypeError, match="Expected encoder to encode and decode"):
+        LatentBOSampler(space, None)  # type: ignore[arg-type]
 
 
 def test_half_of_the_proposals_or_more_come_from_the_acquisition(space: Space) -> None:

@@ -157,6 +157,13 @@ VALID = Path(SPACE.path).read_text(encoding="utf-8")
         ("prune = true", "prune = 1", "topology.prune", "true or false"),
         ("size = 423_624", "size = -1", "size", "positive"),
         ("stacks = 3", "stacks = 0", "network.stacks", "positive"),
+        ("stacks = 3", "piles = 3", "network.piles", "unknown size"),
+        ('skeleton = "stacked"', 'skeleton = "pyramid"', "network.skeleton", "'pyramid'"),
+        ("kernel = 1 }", "kernel = 4 }", "operations.conv1x1", "odd"),
+        ("kernel = 1 }", "dilation = 4 }", "operations.conv1x1", "options kernel"),
+        ('module = "max_pool"', 'module = "pool"', "operations.maxpool3x3", "'pool'"),
+        ("conv1x1 = {", '"con v" = {', "operations.con v", "letters"),
+        ("conv1x1 = {", '"" = {', "operations.", "letters"),
         ("conv1x1 = {", "output = {", "operations.output", "reserved"),
         ('conv1x1 = { module = "conv", kernel = 1 }', "conv1x1 = 1", "operations.conv1x1", "table"),
         ("[topology]", "[topology", "", "not TOML"),
@@ -167,7 +174,7 @@ def test_a_mistake_in_a_space_file_is_refused_with_file_key_and_reason(
 ) -> None:
     path = tmp_path / "mine.toml"
     assert old in VALID
-    path.write_text(VALID.replace(old, new), encoding="utf-8")
+    path.write_text(VALID.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SpaceFileError) as caught:
         Space.load(path)
     assert caught.value.key == key
