@@ -173,7 +173,9 @@ class Architecture:
         if not isinstance(data, dict) or not {"space", "cells"} <= set(data):
             raise ValueError(f"Expected an architecture with the keys 'space' and 'cells', but got {data!r:.200}")
         if not isinstance(data["space"], str) or not isinstance(data["cells"], list):
-            raise ValueError("Expected 'space' to be a name and 'cells' a list")
+            raise ValueError(
+                f"Expected 'space' to be a name and 'cells' a list, but got {data['space']!r:.80} and {data['cells']!r:.80}"
+            )
         cells = []
         for place, cell in enumerate(data["cells"]):
             try:

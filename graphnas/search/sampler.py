@@ -146,7 +146,8 @@ class CellSampler(BaseSampler):
                 history = self._read(study, trial.number)
                 if repeats or proposal.hash not in history.hashes:
                     break
-        return dict(self.space.parameters(proposal.architecture))
+        # A sampler around this one may have fixed some decisions already.
+        return {name: v for name, v in self.space.parameters(proposal.architecture).items() if name in search_space}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -206,8 +207,13 @@ class CellSampler(BaseSampler):
         if not isinstance(text, str):
             return None
         if text not in self._parsed:
-            architecture = Architecture.from_json(text)
-            if architecture.space != self.space.name:
+            try:
+                architecture = Architecture.from_json(text)
+            except ValueError:
+                return None
+            labels = {op for cell in architecture.cells for op in cell.ops}
+            mine = architecture.space == self.space.name and len(architecture.cells) == len(self.space.cell_names)
+            if not mine or not labels <= set(self.space.vocabulary):
                 return None
             key = trial.user_attrs.get(HASH_KEY)
             self._parsed[text] = architecture, key if isinstance(key, str) else self.space.hash(architecture)

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.samplers import BaseSampler
 
-from graphnas.cell import Architecture
+from graphnas.cell import Architecture, Cell
 from graphnas.search import CellSampler, LatentBOSampler, RandomCellSampler, RegularizedEvolutionSampler
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
@@ -146,6 +146,25 @@ def test_other_parameters_are_drawn_beside_the_architecture(make: Make, space: S
     assert len(set(first)) == 6
     assert all(1e-4 <= rate <= 1e-1 for rate in first)
     assert rates(0) == first != rates(1)
+
+
+def test_foreign_and_broken_trials_are_passed_over(make: Make, space: Space) -> None:
+    study = optuna.create_study(direction="maximize", sampler=make(0))
+    other = Architecture(space.name, (Cell(("input", "conv9x9", "output"), frozenset({(0, 1), (1, 2)})),))
+    for text in ("no JSON", other.to_json()):
+        study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"graphnas:architecture": text}))
+    study.optimize(lambda trial: score(space.suggest(trial)), n_trials=8)
+    assert len({trial.user_attrs["graphnas:hash"] for trial in study.trials[2:]}) == 8
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_decisions_fixed_by_a_sampler_around_ours_stay_fixed(make: Make, space: Space) -> None:
+    fixed = optuna.samplers.PartialFixedSampler({"cell.op1": "conv1x1"}, make(0))
+    study = optuna.create_study(direction="maximize", sampler=fixed)
+    for _ in range(6):
+        trial = study.ask()
+        assert space.suggest(trial).cells[0].ops[1] == "conv1x1"
+        study.tell(trial, 0.5)
 
 
 def test_enqueued_architectures_come_first_and_are_named(make: Make, space: Space) -> None:
