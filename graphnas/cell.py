@@ -174,7 +174,8 @@ class Architecture:
             raise ValueError(f"Expected an architecture with the keys 'space' and 'cells', but got {data!r:.200}")
         if not isinstance(data["space"], str) or not isinstance(data["cells"], list):
             raise ValueError(
-                f"Expected 'space' to be a name and 'cells' a list, but got {data['space']!r:.80} and {data['cells']!r:.80}"
+                f"Expected 'space' to be a name and 'cells' a list, but got {data['space']!r:.80} and "
+                f"{data['cells']!r:.80}"
             )
         cells = []
         for place, cell in enumerate(data["cells"]):

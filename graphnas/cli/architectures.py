@@ -49,6 +49,8 @@ def read_architectures(path: Path, space: Space | None = None) -> list[Architect
                 space.validate(architecture)
         except ValueError as error:
             raise BadData(f"{path}: {place}: {error}") from None
+        except RecursionError:
+            raise BadData(f"{path}: {place}: expected an architecture, but it is nested too deeply") from None
         found.append(architecture)
     if not found:
         raise BadData(f"{path}: expected at least one architecture, but it holds none")
@@ -60,7 +62,7 @@ def _text(path: Path) -> str:
     if size > _LARGEST:
         raise BadData(f"{path}: expected at most {_LARGEST >> 20} MiB, but got {size >> 20} MiB")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadData(f"{path}: {error}") from None
 

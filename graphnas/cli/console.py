@@ -6,11 +6,13 @@ with `--json`, as one JSON value; errors go to standard error as one line.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from graphnas.spaces import Space
 
 FAILED, USAGE, BAD_DATA, INTERRUPTED = 1, 2, 3, 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # what happens to writing alone
 
 
 class Device(StrEnum):
@@ -35,7 +38,7 @@ class Device(StrEnum):
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value for programs.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything random.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 SpaceArgument = Annotated[str, typer.Argument(metavar="SPACE", help="Name of a space, or path of a space file.")]
 LimitOption = Annotated[
@@ -77,7 +80,9 @@ class Commands(TyperGroup):
 
 def _exit_code(error: Exception) -> int | None:
     """The code of an error that is the user's or the data's; None for one that is ours."""
-    if isinstance(error, (Failed, MemoryError)):
+    if isinstance(error, BrokenPipeError):
+        return None  # who reads the output has enough of it
+    if isinstance(error, (Failed, MemoryError)) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
         return FAILED
     if isinstance(error, (BadData, ValueError, OSError)):
         return BAD_DATA
@@ -93,6 +98,30 @@ def _exit_code(error: Exception) -> int | None:
         if module is not None
     ]
     return FAILED if isinstance(error, tuple(failures)) else None
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Fail where a file or folder cannot be written, with its name; errors about other files pass.
+
+    Args:
+        path: The file or folder; what lies in it and the folders that hold it count as well.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM or any(_lies_on(path, name) for name in (error.filename, error.filename2)):
+            place = path if error.filename is None else error.filename
+            raise Failed(f"{place} cannot be written: {error.strerror or error}") from None
+        raise
+
+
+def _lies_on(path: Path, name: Any) -> bool:
+    """Whether a file's name is a path, lies in it, or is a folder that holds it."""
+    if not isinstance(name, (str, os.PathLike)):
+        return False
+    one, other = path.absolute(), Path(name).absolute()
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def complain(message: str) -> None:
@@ -164,13 +193,3 @@ def set_threads(number: int) -> None:
         os.environ[name] = str(number)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(number)
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of at most 64 MiB."""
-    if path.stat().st_size > 2**26:
-        raise BadData(f"{path}: expected at most 64 MiB, but got {path.stat().st_size / 2**20:.0f} MiB")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: {error}") from None

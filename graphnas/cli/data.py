@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphnas.cli.console import BadData, JsonOption, print_json, print_table, set_threads
+from graphnas.cli.console import BadData, JsonOption, print_json, print_table, set_threads, writing
 
 if TYPE_CHECKING:
     from graphnas.evaluate import Table
 
-app = typer.Typer(no_args_is_help=True, help="List, verify and import data: benchmark tables and images.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, verify and import data: benchmark tables and images.",
+    epilog="Example: graphnas data verify",
+)
 
 _KNOWN = ("digits", "nasbench101.npz", "nasbench201.parquet", "enas6_weightsharing.parquet", "darts_bench545.parquet")
 
@@ -64,13 +68,14 @@ def import_data(
     from rich.console import Console
     from rich.progress import Progress
 
-    from graphnas.evaluate import import_file
+    from graphnas.evaluate import data_folder, import_file
 
     screen = Console(stderr=True)
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as bar:
         total = file.stat().st_size if file.is_file() else None
         job = bar.add_task(f"reading {file.name}", total=total)
-        found = import_file(file, out, progress=lambda count: bar.advance(job, count))
+        with writing(data_folder() if out is None else out):
+            found = import_file(file, out, progress=lambda count: bar.advance(job, count))
     if as_json:
         print_json({"file": str(found.path), "rows": found.rows, "detail": found.detail})
     else:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from graphnas.cli.architectures import read_architectures
 from graphnas.cli.console import (
+    BadData,
     Device,
     DeviceOption,
     Failed,
@@ -21,6 +23,7 @@ from graphnas.cli.console import (
     print_json,
     print_table,
     set_threads,
+    writing,
 )
 from graphnas.cli.objectives import (
     EpochsOption,
@@ -33,6 +36,9 @@ from graphnas.cli.objectives import (
     test_best,
     value_label,
 )
+
+if TYPE_CHECKING:
+    from graphnas.spaces import Space
 
 FileArgument = Annotated[Path, typer.Argument(help="File of architectures in any notation, or a search's best.json.")]
 SpaceOption = Annotated[
@@ -63,7 +69,7 @@ def evaluate(
     from graphnas.evaluate import EvaluationFailed
     from graphnas.report.page import compact
 
-    loaded = open_space(space or read_architectures(file)[0].space, limit)
+    loaded = _space(file, space, limit)
     architectures = read_architectures(file, loaded)
     word = objective_word(task, objective, size)
     place = choose_device(device) if word.startswith("task") else "cpu"
@@ -100,10 +106,23 @@ def evaluate(
         raise Failed(f"no architecture of {file} could be evaluated: {records[-1]['reason']}")
 
 
+def _space(file: Path, name: str | None, limits: list[str] | None) -> Space:
+    """The space that is given, or else the one that the file's first architecture names."""
+    from graphnas.spaces import Space
+
+    if name is None:
+        name = read_architectures(file)[0].space
+        if name not in Space.names():
+            known = ", ".join(Space.names())
+            raise BadData(f"{file}: expected a space of {known}, but got {name!r}; give its space file as --space")
+    return open_space(name, limits)
+
+
 def _parameters(record: dict[str, Any]) -> str | None:
-    metrics = record.get("metrics", {})
-    count = metrics.get("parameters", metrics.get("params"))
-    return None if count is None else f"{int(count):,}"
+    from graphnas.report.page import parameter_count
+
+    count = parameter_count(record.get("metrics", {}))
+    return None if count is None else f"{count:,}"
 
 
 def export(
@@ -111,7 +130,7 @@ def export(
     task: TaskOption = None,
     size: SizeOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("export"),
-    name: Annotated[str, typer.Option("--name", help="Name of the files, a Python identifier.")] = "network",
+    name: Annotated[str, typer.Option("--name", help="Name of the files, by which Python imports them.")] = "network",
     epochs: EpochsOption = None,
     space: SpaceOption = None,
     limit: LimitOption = None,
@@ -130,14 +149,32 @@ def export(
     set_threads(1)
     from graphnas.networks import count_parameters, export_source
 
-    loaded = open_space(space or read_architectures(file)[0].space, limit)
+    _check_target(out, name)
+    loaded = _space(file, space, limit)
     architecture = read_architectures(file, loaded)[0]
     evaluator = make_evaluator(objective_word(task, None, size), loaded, epochs=epochs, device=choose_device(device))
+    with writing(out):
+        # Before the training, which takes far longer.
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
     test, network = test_best(evaluator, architecture, seed=seed, budget=None, folder=None)
-    path = export_source(network, out, name=name, title=f"A cell of {loaded.name}, trained.")
+    with writing(out):
+        path = export_source(network, out, name=name, title=f"A cell of {loaded.name}, trained.")
     parameters = count_parameters(network)
     weights = path.with_suffix(".safetensors")
     if as_json:
         print_json({"source": str(path), "weights": str(weights), "parameters": parameters, "test": test})
     else:
         typer.echo(f"{path} and {weights.name}: {parameters:,} parameters, test accuracy {test['test_accuracy']:.4f}")
+
+
+def _check_target(out: Path, name: str) -> None:
+    """Refuse a folder and a name that cannot be written, before anything is trained."""
+    from graphnas.networks.export import check_name
+
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"--out {out}: expected a folder, but got a file")
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(f"--name {name}: {error}") from None

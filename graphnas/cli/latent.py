@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +20,7 @@ from graphnas.cli.console import (
     choose_device,
     print_json,
     set_threads,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FORMATS = (".csv", ".parquet", ".npz")
+_LARGEST = 1e15  # of a latent coordinate; far larger ones overflow float32 within a decoder
 
 
 def embed(
@@ -55,7 +59,8 @@ def embed(
     architectures = [one for file in files for one in read_architectures(file, model.space)]
     mu, logvar = (part.double().cpu().numpy() for part in model.encode(architectures))
     texts = [architecture.to_json() for architecture in architectures]
-    _write(out, mu, logvar, model.space.hashes(architectures), texts)
+    with writing(out), out.open("wb") as stream:
+        _write(stream, out.suffix, mu, logvar, model.space.hashes(architectures), texts)
     if as_json:
         print_json({"file": str(out), "rows": len(texts), "dimensions": int(mu.shape[1])})
     else:
@@ -91,7 +96,8 @@ def decode(
     generator = torch.Generator(device=place).manual_seed(seed)
     decoded = model.decode(torch.from_numpy(z).to(place), sample=sample, generator=generator)
     if out is not None:
-        out.write_text("".join(f"{architecture.to_json()}\n" for architecture in decoded), encoding="utf-8")
+        with writing(out):
+            out.write_text("".join(f"{architecture.to_json()}\n" for architecture in decoded), encoding="utf-8")
     if as_json:
         print_json([json.loads(architecture.to_json()) for architecture in decoded])
     elif out is None:
@@ -107,70 +113,110 @@ def _check_format(path: Path) -> None:
 
 
 def _write(
-    path: Path, mu: NDArray[np.float64], logvar: NDArray[np.float64], hashes: list[str], texts: list[str]
+    stream: IO[bytes],
+    suffix: str,
+    mu: NDArray[np.float64],
+    logvar: NDArray[np.float64],
+    hashes: list[str],
+    texts: list[str],
 ) -> None:
     import numpy as np
 
-    if path.suffix == ".npz":
-        np.savez_compressed(path, mu=mu, logvar=logvar, hash=np.array(hashes), architecture=np.array(texts))
+    if suffix == ".npz":
+        np.savez_compressed(stream, mu=mu, logvar=logvar, hash=np.array(hashes), architecture=np.array(texts))
         return
     columns: dict[str, Any] = {f"z{dimension}": mu[:, dimension] for dimension in range(mu.shape[1])}
     columns |= {"hash": hashes, "architecture": texts}
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(pa.table(columns), path)
+        pq.write_table(pa.table(columns), stream)
         return
     import csv
 
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with io.TextIOWrapper(stream, encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
 
 
 def _read(path: Path) -> NDArray[np.float64]:
-    """`n x d` latent points: the columns z0, z1, ..., or the array `mu`."""
+    """`n x d` latent points: the columns z0, z1, ..., or the array `mu`; rows count from 0."""
     import numpy as np
 
-    if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if "mu" not in file.files:
-                    raise BadData(f"{path}: expected an array 'mu', but got {', '.join(file.files)}")
-                z = file["mu"]
-        except (ValueError, EOFError) as error:
-            raise BadData(f"{path}: {error}") from None
-    else:
-        columns = _columns(path)
-        names = sorted((name for name in columns if name[:1] == "z" and name[1:].isdigit()), key=lambda n: int(n[1:]))
-        if names != [f"z{dimension}" for dimension in range(len(names))] or not names:
-            raise BadData(f"{path}: expected columns z0, z1, ..., but got {', '.join(columns)}")
-        try:
-            z = np.array([columns[name] for name in names], dtype=np.float64).T
-        except (TypeError, ValueError) as error:
-            raise BadData(f"{path}: {error}") from None
-    if z.ndim != 2 or not z.shape[0] or not np.isfinite(z).all():
-        raise BadData(f"{path}: expected finite latent points n x d, but got shape {z.shape}")
-    points: NDArray[np.float64] = z.astype(np.float64)
-    return points
+    z = _array(path) if path.suffix == ".npz" else _columns(path)
+    wrong = np.argwhere(~(np.abs(z) <= _LARGEST))
+    if wrong.size:
+        row, dimension = wrong[0].tolist()
+        raise BadData(
+            f"{path}: row {row}, column z{dimension}: expected a number that stays finite in float32, at most "
+            f"{_LARGEST:g}, but got {z[row, dimension]}"
+        )
+    return z
 
 
-def _columns(path: Path) -> dict[str, Any]:
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+def _array(path: Path) -> NDArray[np.float64]:
+    import numpy as np
 
-        try:
-            table = pq.read_table(path)
-        except pa.ArrowInvalid as error:
-            raise BadData(f"{path}: {error}") from None
-        return {name: table[name].to_numpy() for name in table.column_names if name.startswith("z")}
-    import csv
+    from graphnas.evaluate.npz import read_npz
 
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    z = read_npz(path, "mu")
+    if z.dtype.kind not in "fiu" or z.ndim != 2 or not z.size:
+        raise BadData(f"{path}: expected mu to be n x d numbers, but got {z.dtype} {z.shape}")
+    return z.astype(np.float64)
+
+
+def _columns(path: Path) -> NDArray[np.float64]:
+    """The columns z0, z1, ... of a table, in this order."""
+    import numpy as np
+
+    names, rows = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    known = [name for name in names if re.fullmatch(r"z(0|[1-9][0-9]{0,5})", name)]
+    if not known or sorted(known) != sorted(f"z{dimension}" for dimension in range(len(known))):
+        raise BadData(f"{path}: expected columns z0, z1, ..., but got {', '.join(names) or 'none':.200}")
     if not rows:
         raise BadData(f"{path}: expected at least one row, but it holds none")
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    places = [names.index(f"z{dimension}") for dimension in range(len(known))]
+    z = np.empty((len(rows), len(known)))
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise BadData(f"{path}: row {number}: expected {len(names)} fields, but got {len(row)}")
+        for dimension, place in enumerate(places):
+            try:
+                z[number, dimension] = float(row[place])
+            except (TypeError, ValueError, OverflowError):
+                raise BadData(
+                    f"{path}: row {number}, column z{dimension}: expected a number, but got {row[place]!r:.100}"
+                ) from None
+    return z
+
+
+def _csv(path: Path) -> tuple[list[str], list[Any]]:
+    import csv
+
+    try:
+        # Spreadsheets begin UTF-8 with a mark.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            try:
+                rows = [row for row in reader if row]
+            except csv.Error as error:
+                raise BadData(f"{path}: line {reader.line_num}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise BadData(f"{path}: expected UTF-8, but {error}") from None
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _parquet(path: Path) -> tuple[list[str], list[Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as stream:
+        try:
+            names = [name for name in pq.read_schema(stream).names if name.startswith("z")]
+            columns = pq.read_table(stream, columns=names, use_threads=False).columns
+            rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
+        except (pa.ArrowException, OSError) as error:
+            raise BadData(f"{path}: expected a Parquet file, but {error}") from None
+    return names, rows

@@ -16,6 +16,7 @@ from graphnas.cli.console import (
     open_space,
     print_json,
     print_table,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def sample(
     loaded = open_space(space, limit)
     drawn = loaded.sample(n, np.random.default_rng(seed))
     if out is not None:
-        out.write_text("".join(f"{architecture.to_json()}\n" for architecture in drawn), encoding="utf-8")
+        with writing(out):
+            out.write_text("".join(f"{architecture.to_json()}\n" for architecture in drawn), encoding="utf-8")
     if as_json:
         import json
 
@@ -144,7 +146,8 @@ def draw(
         (architecture,) = loaded.sample(1, np.random.default_rng(seed))
     else:
         architecture = read_architectures(file, loaded)[0]
-    out.write_text(architecture_svg(architecture, loaded.cell_names) + "\n", encoding="utf-8")
+    with writing(out):
+        out.write_text(architecture_svg(architecture, loaded.cell_names) + "\n", encoding="utf-8")
     if as_json:
         import json
 

@@ -24,6 +24,7 @@ from graphnas.cli.console import (
     print_json,
     print_table,
     set_threads,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def train(
     folder = out or Path("encoders") / loaded.name
     if (folder / "config.toml").exists() and not overwrite:
         raise typer.BadParameter(f"{folder} holds an encoder already; choose another --out, or give --overwrite")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     began = time.process_time(), time.perf_counter()
     arrays = _cells(loaded, cells, seed)
     number = arrays.n // len(loaded.cell_names)

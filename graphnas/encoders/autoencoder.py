@@ -19,6 +19,7 @@ from graphnas.encoders.decoder import DerivationDecoder, TrainingCells, decision
 from graphnas.encoders.graph_encoder import GraphEncoder
 from graphnas.spaces import Space
 
+_LARGEST = 1e15  # of a latent coordinate; far larger ones overflow float32 within the decoder
 FORMAT = 1  # of an encoder's folder; raised when older programs could not read it
 
 
@@ -164,8 +165,8 @@ class CellAutoencoder(nn.Module):
         space = space or self.space
         if z.dim() != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"Expected z to be n x {self.latent_dim}, but got shape {tuple(z.shape)}")
-        if not torch.isfinite(z).all():
-            raise ValueError("Expected z to be finite, but it holds NaN or infinity")
+        if not (z.abs() <= _LARGEST).all():
+            raise ValueError(f"Expected z to be finite and at most {_LARGEST:g}, but it holds NaN or larger numbers")
         if space.vocabulary != self.space.vocabulary or len(space.cell_names) != len(self.space.cell_names):
             raise ValueError(
                 f"Expected a space of {len(self.space.cell_names)} cells over {self.space.vocabulary}, but got one of "

@@ -38,6 +38,7 @@ class DARTSTable(ParquetTable):
     title = "DARTS space, 545 architectures trained for 10 and 50 epochs (OnceNAS-Bench)"
     source = "`graphnas data import` copies it there"
     needs = ("architecture", "valid_acc50")
+    texts = ("architecture",)
     query = "valid_acc50"
 
     @property

@@ -29,6 +29,8 @@ class ENASTable(ParquetTable):
     title = "ENAS, 18,118 architectures of six layers, shared weights (Zhang et al. 2019, arXiv 1904.11088)"
     source = "`graphnas data import` copies it there"
     needs = ("ops", "skips", "acc")
+    texts = ("arch",)
+    codes = ("ops", "skips")
     query = "acc"
 
     def row(self, architecture: Architecture) -> int | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphnas.cell import Architecture, CellArrays, from_arrays
+from graphnas.evaluate.npz import npz_names, read_npz
 from graphnas.evaluate.table import Table, expect
 from graphnas.formats.nasbench101 import OPERATIONS, module_hash
 from graphnas.formats.nasbench101_records import EPOCHS
 
-_STRUCTURE = ("hash", "n_vertices", "adj_bits", "ops")  # columns that describe the cell
+_STRUCTURE = {"hash": (16,), "n_vertices": (), "adj_bits": (), "ops": (5,)}  # what describes the cell; shapes of rows
 _BY_VERTICES = {2: 1, 3: 6, 4: 84, 5: 2441, 6: 62010, 7: 359082}  # cells, as published
 _PARAMETERS = (227_274, 49_979_274)  # least and most of all networks
 _SAMPLE = 1000  # rows whose hashes `verify` computes again
@@ -49,13 +49,10 @@ class NASBench101Table(Table):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        with self._open() as file:
-            self._names = tuple(file.files)
+        self._names = npz_names(self.path)
         if "hash" not in self._names:
             raise ValueError(f"Expected a column 'hash' in {self.path}, but got {self._names}")
         hashes = self._read("hash")
-        if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != 16:
-            raise ValueError(f"{self.path}: expected hash to be n x 16 bytes, but got {hashes.dtype} {hashes.shape}")
         words = np.ascontiguousarray(hashes).view(">u8").astype(np.uint64)
         # Sorted by the whole hash, hence by its first half too.
         self._high, self._low = words[:, 0].copy(), words[:, 1].copy()
@@ -63,25 +60,17 @@ class NASBench101Table(Table):
         if falls.size:
             raise ValueError(f"{self.path}: expected rows sorted by hash, but row {falls[0] + 1} is out of order")
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[Any]:
-        # Opened here, since numpy leaves the file open where it is no archive.
-        with self.path.open("rb") as stream:
-            try:
-                file = np.load(stream, allow_pickle=False)
-            except (ValueError, EOFError, zipfile.BadZipFile):
-                file = None
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError(f"{self.path}: expected an npz file of columns")
-            with file:
-                yield file
-
     def _read(self, name: str) -> NDArray[Any]:
-        with self._open() as file:
-            try:
-                values: NDArray[Any] = file[name]
-            except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise ValueError(f"{self.path}: column {name} cannot be read: {error}") from None
+        values, row = read_npz(self.path, name), _STRUCTURE.get(name, ())
+        if name == "hash":
+            what, legal = "bytes", values.dtype == np.uint8
+        elif name in _STRUCTURE:
+            what, legal = "whole numbers", values.dtype.kind in "iu"
+        else:
+            what, legal = "numbers", values.dtype.kind in "fiu"
+        if not legal or values.ndim != len(row) + 1 or values.shape[1:] != row:
+            form = " x ".join(["n", *map(str, row)])
+            raise ValueError(f"{self.path}: expected {name} to be {form} {what}, but got {values.dtype} {values.shape}")
         return values
 
     def __len__(self) -> int:

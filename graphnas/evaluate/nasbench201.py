@@ -41,6 +41,8 @@ class NASBench201Table(ParquetTable):
     title = "NAS-Bench-201, 15,625 cells (Dong & Yang 2020, arXiv 2001.00326)"
     source = "the official archives are pickles and are not read; `graphnas data import` copies the Parquet form"
     needs = ("index", "arch_str", "ops", "c10_val_200")
+    texts = ("arch_str",)
+    codes = ("ops",)
     query = "c10_val_200"
 
     @property
@@ -69,13 +71,14 @@ class NASBench201Table(ParquetTable):
         if len(architecture.cells) != 1:
             return None
         try:
-            return self._places.get(to_string(architecture.cells[0]))
+            text = to_string(architecture.cells[0])
         except ValueError:
             return None
+        return self._places.get(text)
 
     @functools.cached_property
     def _places(self) -> dict[str, int]:
-        return {text: row for row, text in enumerate(read_column(self.path, "arch_str").tolist())}
+        return {text: row for row, text in enumerate(self._read("arch_str").tolist())}
 
     @functools.cached_property
     def _times(self) -> dict[tuple[int, int], float]:

@@ -20,6 +20,10 @@ class ParquetTable(Table):
 
     needs: ClassVar[tuple[str, ...]]
     """Columns without which the file is no such table."""
+    texts: ClassVar[tuple[str, ...]] = ()
+    """Columns that must hold texts."""
+    codes: ClassVar[tuple[str, ...]] = ()
+    """Columns that must hold lists of whole numbers."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
@@ -42,23 +46,30 @@ class ParquetTable(Table):
         return self._metrics
 
     def _read(self, name: str) -> NDArray[Any]:
-        return read_column(self.path, name)
+        values = read_column(self.path, name)
+        if name in self.texts and not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{self.path}: expected texts in {name}, but got {values[:1]}")
+        if name in self.codes and (values.ndim != 2 or values.dtype.kind not in "iu"):
+            raise ValueError(f"{self.path}: expected lists of whole numbers in {name}, but got {values[:1]}")
+        return values
 
 
 def read_layout(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], int]:
     """Names of all columns of a Parquet file, of those with floating numbers, and the number of rows.
 
     Raises:
+        OSError: if the file cannot be opened.
         ValueError: if it is no Parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: expected a Parquet file, but {error}") from None
+    with path.open("rb") as stream:
+        try:
+            with pq.ParquetFile(stream) as file:
+                schema, rows = file.schema_arrow, file.metadata.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path}: expected a Parquet file, but {error}") from None
     # Frames of pandas leave columns of this form.
     fields = [field for field in schema if not field.name.startswith("__index_level_")]
     floating = tuple(field.name for field in fields if pa.types.is_floating(field.type))
@@ -75,23 +86,25 @@ def read_column(path: Path, name: str) -> NDArray[Any]:
     import pyarrow.parquet as pq
 
     try:
-        column = pq.read_table(path, columns=[name], use_threads=False).column(name).combine_chunks()
+        with path.open("rb") as stream:
+            column = pq.read_table(stream, columns=[name], use_threads=False).column(name).combine_chunks()
+        is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        flat = (column.flatten() if is_list else column).to_numpy(zero_copy_only=False)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: column {name} cannot be read: {error}") from None
     if pa.types.is_floating(column.type):
         # A gap is a figure that was not measured.
-        values: NDArray[Any] = column.to_numpy(zero_copy_only=False).astype(np.float64)
+        values: NDArray[Any] = flat.astype(np.float64)
         return values
     if column.null_count:
         raise ValueError(f"{path}: expected no gaps in {name}, but got {column.null_count}")
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        flat = column.flatten().to_numpy(zero_copy_only=False)
+    if is_list:
         lengths = np.diff(column.offsets.to_numpy())
         if flat.dtype == object or np.unique(lengths).size > 1:
             raise ValueError(f"{path}: expected lists of equally many numbers in {name}")
         codes: NDArray[Any] = flat.reshape(len(column), -1)
         return codes
-    return np.array(column.to_numpy(zero_copy_only=False))
+    return np.array(flat)
 
 
 def distinct(values: Sequence[Any] | NDArray[Any]) -> int:

@@ -31,6 +31,7 @@ from graphnas.training import (
     predict,
     train,
 )
+from graphnas.training.seeds import check_seed
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,10 @@ class TrainingEvaluator:
 
         Raises:
             EvaluationFailed: if the network cannot be built, diverges or does not fit into memory.
-            ValueError: if a hyperparameter is unknown or out of range, or the folder holds another training.
+            ValueError: if a hyperparameter is unknown, it or the seed is out of range, or the folder holds another
+                training.
         """
-        config = self._config(hyperparameters)
+        config, seed = self._config(hyperparameters), check_seed(seed)
         network, outcome = self._trained(architecture, self._epochs(budget), seed, config, report, folder)
         task = _task(self.task)
         metrics = {name: values[-1] for name, values in outcome.curve.items()}
@@ -166,7 +168,7 @@ class TrainingEvaluator:
             EvaluationFailed: as in `evaluate`.
             ValueError: as in `evaluate`.
         """
-        config = self._config(hyperparameters)
+        config, seed = self._config(hyperparameters), check_seed(seed)
         network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder)
         network.eval()
         task = _task(self.task)

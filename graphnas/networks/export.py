@@ -7,17 +7,21 @@ functions and classes of this package that it uses, and the config as a literal.
 from __future__ import annotations
 
 import ast
+import errno
 import functools
 import importlib
 import inspect
+import keyword
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from graphnas.networks.build import Network
@@ -83,17 +87,17 @@ def export_source(
     Args:
         network: A network from `build_network`, usually trained.
         folder: Where `NAME.py` and `NAME.safetensors` are written; created if missing.
-        name: Name of both files, a Python identifier.
+        name: Name of both files, by which Python imports them.
         title: First line of the file's docstring.
 
     Returns:
         The path of the Python file. It imports torch and safetensors only, and its `load()` gives equal logits.
 
     Raises:
-        ValueError: if `name` is not an identifier, or the title or an operation's name not one line of plain text.
+        OSError: if a file cannot be written.
+        ValueError: if `check_name` refuses the name, or the title or an operation's name is not one line of plain text.
     """
-    if not name.isidentifier():
-        raise ValueError(f"Expected name to be a Python identifier, but got {name!r}")
+    check_name(name)
     _check_plain("title", title)
     for operation in network.config.operations:
         _check_plain("an operation's name", operation)
@@ -102,8 +106,25 @@ def export_source(
     path = folder / f"{name}.py"
     path.write_text(_source(network, title), encoding="utf-8")
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    save_file(tensors, folder / f"{name}.safetensors")
+    weights = folder / f"{name}.safetensors"
+    try:
+        save_file(tensors, weights)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(weights)) from None
     return path
+
+
+def check_name(name: str) -> None:
+    """Refuse a name by which an exported file could not be imported, or would hide a module that others import.
+
+    Raises:
+        ValueError: if it is no Python identifier, a keyword, or the name of a module of Python or of an installed
+            package, such as torch.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name) or name == "__main__":
+        raise ValueError(f"Expected name to be a Python identifier that can be imported, but got {name!r}")
+    if name in sys.stdlib_module_names or name in {__name__.partition(".")[0], *packages_distributions()}:
+        raise ValueError(f"Expected name to be that of no other module, but got {name!r}")
 
 
 def _check_plain(what: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -84,13 +85,22 @@ def compact(architecture: Architecture, *, width: int | None = None) -> str:
     return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
 
+def parameter_count(metrics: Mapping[str, float | None]) -> int | None:
+    """Trainable parameters of a network from the metrics of its evaluation; None where they are not known.
+
+    Trainings count `parameters`, tables `params`; NAS-Bench-201's table has `params_m_c100`, the millions of parameters
+    of the network with 100 classes.
+    """
+    for name, unit in (("parameters", 1.0), ("params", 1.0), ("params_m_c100", 1e6)):
+        count = metrics.get(name)
+        if count is not None and math.isfinite(count):
+            return round(count * unit)
+    return None
+
+
 def parameters(trial: FrozenTrial) -> int | None:
     """Trainable parameters of a trial's network, where its evaluator reports them."""
-    metrics = trial.user_attrs.get("graphnas:metrics", {})
-    for name in ("parameters", "params"):
-        if name in metrics:
-            return int(metrics[name])
-    return None
+    return parameter_count(trial.user_attrs.get("graphnas:metrics", {}))
 
 
 def write_report(

@@ -74,7 +74,7 @@ def _read(files: list[Path], size: int | None) -> NDArray[np.float32]:
                 rgb = image.convert("RGB")
                 resized = rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
                 pixels.append(np.asarray(resized, dtype=np.uint8))
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file}: cannot be read as an image: {error}") from None
     stacked = np.stack(pixels).transpose(0, 3, 1, 2)
     return (stacked[:, :1] if grey else stacked).astype(np.float32) / np.float32(255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -15,11 +16,18 @@ _NAME = "checkpoint.safetensors"
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Replace the folder's checkpoint; a crash in between leaves the old one whole."""
+    """Replace the folder's checkpoint; a crash in between leaves the old one whole.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{_NAME}.{os.getpid()}.partial"
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    try:
+        save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(folder / _NAME)) from None
     os.replace(partial, folder / _NAME)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class TrainingConfig:
     """Stochastic gradient descent with Nesterov momentum and a cosine schedule (Loshchilov & Hutter 2017).
 
     Raises:
-        ValueError: naming the setting that is out of range.
+        ValueError: naming the setting that is out of range, its range, and what came.
     """
 
     batch_size: int = 64
@@ -32,19 +35,21 @@ class TrainingConfig:
     """Training images are moved at random by up to so many pixels in each direction."""
 
     def __post_init__(self) -> None:
-        ranges = {
-            "batch_size": self.batch_size >= 1,
-            "learning_rate": 0 < self.learning_rate < math.inf,
-            "warmup": 0 <= self.warmup < 1,
-            "momentum": 0 < self.momentum < 1,
-            "weight_decay": 0 <= self.weight_decay < math.inf,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "clip_norm": self.clip_norm > 0,
-            "shift": self.shift >= 0,
+        ranges: dict[str, tuple[str, Callable[[Any], bool]]] = {
+            "batch_size": ("a whole number from 1", lambda value: value >= 1),
+            "learning_rate": ("a finite number above 0", lambda value: 0 < value < math.inf),
+            "warmup": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
+            "momentum": ("a number above 0 and below 1", lambda value: 0 < value < 1),
+            "weight_decay": ("a finite number from 0", lambda value: 0 <= value < math.inf),
+            "label_smoothing": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
+            "clip_norm": ("a number above 0", lambda value: value > 0),
+            "shift": ("a whole number from 0", lambda value: value >= 0),
         }
-        for name, legal in ranges.items():
-            if not legal:
-                raise ValueError(f"{name} is out of range: {getattr(self, name)!r}")
+        for name, (words, legal) in ranges.items():
+            value = getattr(self, name)
+            kind = Integral if "whole" in words else Real
+            if not (isinstance(value, kind) and legal(value)):
+                raise ValueError(f"{name} is out of range: expected {words}, but got {value!r}")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate at a step, counted from 0, of a training of so many steps."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from graphnas.tasks import Split, Task
 from graphnas.training.checkpoint import load_checkpoint, save_checkpoint
 from graphnas.training.config import TrainingConfig
+from graphnas.training.seeds import check_seed
 
 
 class TrainingDiverged(Exception):
@@ -55,7 +56,7 @@ def train(
         network: A classifier of the task's images.
         task: Data; its test split is not touched.
         epochs: Passes over the training split.
-        seed: Of the order of the images and their shifts, not negative.
+        seed: Of the order of the images and their shifts, from 0 to 2**63 - 1.
         device: Where to train; the network stays there.
         config: Further settings.
         report: Called after each epoch with its number, from 1, and its row of the curve; may raise to stop.
@@ -66,11 +67,13 @@ def train(
 
     Raises:
         TrainingDiverged: if a loss is not finite.
-        ValueError: if the folder's checkpoint belongs to another training.
+        ValueError: if there are no epochs, the seed is out of range, or the folder's checkpoint belongs to another
+            training.
     """
     config = config or TrainingConfig()
     if epochs < 1:
         raise ValueError(f"Expected at least one epoch, but got {epochs}")
+    seed = check_seed(seed)
     network.to(device)
     train_split = Split(*(tensor.to(device) for tensor in task.train))
     validation = Split(*(tensor.to(device) for tensor in task.validation))

@@ -168,6 +168,10 @@ def test_illegal_architectures_of_a_space_are_refused_by_their_line(tmp_path: Pa
     assert len(read_architectures(path)) == 2
 
 
+def test_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    assert read_architectures(write(tmp_path, f"\ufeff{NASBENCH101.to_json()}")) == [NASBENCH101]
+
+
 def test_a_file_that_is_no_text_is_bad_data(tmp_path: Path) -> None:
     path = tmp_path / "cells.json"
     path.write_bytes(b"\xff\xfe\x00")

@@ -1,16 +1,24 @@
 import json
 import os
+import pickle
+import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from graphnas.cell import Architecture
 from graphnas.cli.main import app
+from graphnas.report.page import parameter_count
 from graphnas.spaces import Space
 
 COMMANDS = (
@@ -37,6 +45,10 @@ def test_every_command_explains_itself_with_an_example(command: list[str]) -> No
     assert result.exit_code == 0
     assert "Example" in result.stdout
     assert "--json" in result.stdout
+
+
+def test_the_group_data_explains_itself_with_an_example() -> None:
+    assert "Example" in run("data", "--help").stdout
 
 
 def test_spaces_are_listed_and_shown_for_people_and_programs() -> None:
@@ -84,10 +96,18 @@ def test_a_wrong_space_file_is_bad_data_and_named(small_space: Path, tmp_path: P
         ("search", "nasbench101", "--trials", "0"),
         ("search", "nasbench101", "--resume", "somewhere"),
         ("embed", "cells.json", "--encoder", "nasbench101", "--out", "latents.xlsx"),
+        ("evaluate", "cells.json", "--seed", "-1"),
+        ("evaluate", "cells.json", "--seed", 2**31),
+        ("decode", "latents.csv", "--encoder", "nasbench101", "--seed", 2**64),
+        ("spaces", "sample", "nasbench101", "--seed", 2**70),
+        ("export", "cells.json", "--name", "class"),
+        ("export", "cells.json", "--name", "torch"),
+        ("export", "cells.json", "--name", "a-b"),
+        ("export", "cells.json", "--out", __file__),
         ("nosuchcommand",),
     ],
 )
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_is_exit_code_2(arguments: tuple[object, ...]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.stderr
@@ -189,6 +209,207 @@ def test_evaluating_and_exporting_a_trained_cell(cells: Path, tmp_path: Path) ->
     script = "import sys, torch, mine; print(mine.load()(torch.zeros(2, 1, 8, 8)).shape, 'graphnas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "torch.Size([2, 10]) False\n"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from graphnas.encoders import CellAutoencoder
+
+    path = tmp_path_factory.mktemp("encoder")
+    CellAutoencoder.for_space(Space.load("nasbench101"), latent_dim=2).save_pretrained(path)
+    return path
+
+
+def only_line(result: Result) -> str:
+    """What a command that met bad data says."""
+    assert result.exit_code == 3, result.output
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "expected columns z0, z1, ..., but got none"),
+        (b"z0,z1\n", "expected at least one row, but it holds none"),
+        (b"z0,z2\n1,2\n", "expected columns z0, z1, ..., but got z0, z2"),
+        (b"z0,z1,z0\n1,2,3\n", "expected columns z0, z1, ..., but got z0, z1, z0"),
+        (b"z0,z1\n1,2\n1\n", "row 1: expected 2 fields, but got 1"),
+        (b"z0,z1\n1,2,3\n", "row 0: expected 2 fields, but got 3"),
+        (b"z0,z1\n1,2\n1,two\n", "row 1, column z1: expected a number, but got 'two'"),
+        (b"z1,z0\n1,\n", "row 0, column z0: expected a number, but got ''"),
+        (b"z0,z1\n1,2\n1,nan\n", "row 1, column z1: expected a number that stays finite in float32"),
+        (b"z0,z1\n-1e300,1\n", "row 0, column z0: expected a number that stays finite in float32"),
+        (b"z0,z1\n1e15,1e16\n", "row 0, column z1: expected a number that stays finite in float32"),
+        (b"z0,z1\n1," + b"2" * 140_000, "line 2: field larger than field limit"),
+        ("z0,z1,é\n1,2,3\n".encode("latin-1"), "expected UTF-8, but 'utf-8' codec can't decode byte 0xe9"),
+        (b"z0,z1,z2\n1,2,3\n", "expected 2 latent dimensions, but got 3"),
+    ],
+)
+def test_wrong_csv_files_of_latent_points_are_refused_with_the_place(
+    encoder: Path, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (tmp_path / "z.csv").write_bytes(content)
+    result = run("decode", tmp_path / "z.csv", "--encoder", encoder, "--device", "cpu")
+    assert f"{tmp_path}/z.csv: {reason}" in only_line(result)
+
+
+def test_a_csv_file_may_begin_with_a_mark_and_hold_large_points(encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "z.csv").write_text("\ufeffz1,z0\n2,1\n\n", encoding="utf-8")
+    (tmp_path / "plain.csv").write_text("z0,z1\n1,2\n", encoding="utf-8")
+    marked, plain = (run("decode", tmp_path / name, "--encoder", encoder).stdout for name in ("z.csv", "plain.csv"))
+    assert marked == plain != ""
+    (tmp_path / "far.csv").write_text("z0,z1\n1e15,-1e15\n", encoding="utf-8")
+    for options in ((), ("--sample",)):
+        assert run("decode", tmp_path / "far.csv", "--encoder", encoder, *options).exit_code == 0
+
+
+def test_wrong_npz_files_of_latent_points_are_refused(encoder: Path, tmp_path: Path) -> None:
+    path, z = tmp_path / "z.npz", np.zeros((3, 2))
+    np.savez(path, mu=z)
+    whole = path.read_bytes()
+    damaged = whole.index(b"NUMPY") + 130
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as archive:
+        archive.writestr("mu", b"raw")
+    np.save(tmp_path / "z.npy", z)
+    for content, reason in (
+        (whole[:-50], "expected an npz file of columns, but it is none, or not whole"),
+        (whole[:damaged] + b"x" + whole[damaged + 1 :], "column mu cannot be read: Bad CRC-32"),
+        ((tmp_path / "z.npy").read_bytes(), "expected an npz file of columns"),
+        ((tmp_path / "raw.npz").read_bytes(), "column mu cannot be read: it is no array"),
+        ({"x": z}, "expected an array 'mu', but got x"),
+        ({"mu": z.astype(str)}, "expected mu to be n x d numbers, but got <U"),
+        ({"mu": z + 1j}, "expected mu to be n x d numbers, but got complex128 (3, 2)"),
+        ({"mu": z[0]}, "expected mu to be n x d numbers, but got float64 (2,)"),
+        ({"mu": z[:0]}, "expected mu to be n x d numbers, but got float64 (0, 2)"),
+        ({"mu": z.astype(object)}, "column mu cannot be read: Object arrays"),
+        ({"mu": np.array([[0, 1], [np.inf, 0]])}, "row 1, column z0: expected a number that stays finite in float32"),
+    ):
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.savez(path, **content)
+        assert f"{path}: {reason}" in only_line(run("decode", path, "--encoder", encoder))
+
+
+def test_wrong_parquet_files_of_latent_points_are_refused(encoder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "z.parquet"
+    assert f"No such file or directory: '{path}'" in only_line(run("decode", path, "--encoder", encoder))
+    pq.write_table(pa.table({"z0": [1.0, 2.0], "z1": [1.0, 2.0]}), path)
+    whole = path.read_bytes()
+    for content in (whole[:-20], b"", whole[:4] + b"\xff" * 40 + whole[44:]):
+        path.write_bytes(content)
+        assert f"{path}: expected a Parquet file, but" in only_line(run("decode", path, "--encoder", encoder))
+    for columns, reason in (
+        ({"x": [1]}, "expected columns z0, z1, ..., but got none"),
+        ({"z0": ["1", "one"], "z1": [1, 2]}, "row 1, column z0: expected a number, but got 'one'"),
+        ({"z0": [1, 2], "z1": [1.5, None]}, "row 1, column z1: expected a number, but got None"),
+        ({"z0": [[1], [2]], "z1": [1, 2]}, "row 0, column z0: expected a number, but got [1]"),
+    ):
+        pq.write_table(pa.table(columns), path)
+        assert f"{path}: {reason}" in only_line(run("decode", path, "--encoder", encoder))
+
+
+def test_the_wrong_one_of_several_files_is_named(encoder: Path, cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.json").write_text(f"{cells.read_text().splitlines()[0]}\n[7]\n")
+    arguments = ("--encoder", encoder, "--out", tmp_path / "z.csv")
+    said = only_line(run("embed", cells, tmp_path / "wrong.json", cells, *arguments))
+    assert f"{tmp_path}/wrong.json: line 2: " in said
+    assert not (tmp_path / "z.csv").exists()
+    assert "No such file or directory" in only_line(run("embed", cells, tmp_path / "none.json", *arguments))
+
+
+def test_results_that_cannot_be_written_are_failures_and_named(encoder: Path, cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "z.csv").write_text("z0,z1\n1,2\n")
+    (tmp_path / "file").touch()
+    commands = [
+        ("decode", tmp_path / "z.csv", "--encoder", encoder, "--out", tmp_path / "none" / "cells.json"),
+        ("decode", tmp_path / "z.csv", "--encoder", encoder, "--out", tmp_path / "file" / "cells.json"),
+        ("decode", tmp_path / "z.csv", "--encoder", encoder, "--out", tmp_path),
+        *(
+            ("embed", cells, "--encoder", encoder, "--out", tmp_path / "none" / f"z{suffix}")
+            for suffix in (".csv", ".npz", ".parquet")
+        ),
+        ("export", cells, "--out", tmp_path / "file" / "export"),
+    ]
+    if Path("/dev/full").exists():
+        commands.append(("decode", tmp_path / "z.csv", "--encoder", encoder, "--out", Path("/dev/full")))
+    for command in commands:
+        result = run(*command)
+        assert result.exit_code == 1, command
+        assert result.stderr.startswith(f"graphnas: {command[-1]}")
+        assert " cannot be written: " in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_table_that_cannot_be_read_is_bad_data(cells: Path, small_table: Path, tmp_path: Path) -> None:
+    path = tmp_path / "table.npz"
+    for content, reason in (
+        (small_table.read_bytes()[:-100], "expected an npz file of columns"),
+        (small_table.read_bytes()[:30], "expected an npz file of columns"),
+        ({"hash": np.zeros(3, dtype=np.uint8)}, "expected hash to be n x 16 bytes, but got uint8 (3,)"),
+        ({"hash": np.array([None])}, "column hash cannot be read: Object arrays"),
+        (pickle.dumps({"hash": 1}), "expected a benchmark table, but"),
+    ):
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.savez(path, **content)
+        assert f"{path}: {reason}" in only_line(run("evaluate", cells, "--objective", f"table:{path}"))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+@pytest.mark.parametrize("name", ["other", "other.toml", "/etc/other.toml"])
+def test_an_architecture_of_an_unknown_space_is_bad_data(tmp_path: Path, command: str, name: str) -> None:
+    cell = {"ops": ["input", "output"], "edges": [[0, 1]]}
+    (tmp_path / "one.json").write_text(json.dumps({"space": name, "cells": [cell]}))
+    said = only_line(run(command, tmp_path / "one.json"))
+    assert f"one.json: expected a space of darts, enas, nasbench101, nasbench201, but got '{name}'" in said
+    assert "--space" in said
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "[" * 950 + "]" * 950])
+def test_deeply_nested_architectures_are_bad_data(tmp_path: Path, text: str) -> None:
+    (tmp_path / "deep.json").write_text(text)
+    assert f"{tmp_path}/deep.json: " in only_line(run("evaluate", tmp_path / "deep.json"))
+
+
+def test_an_image_that_would_fill_the_memory_is_bad_data(cells: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.new("L", (8, 8)).save(tmp_path / name / f"{number}.png")
+    image = bytearray((tmp_path / "b" / "3.png").read_bytes())
+    header = b"IHDR" + struct.pack(">II", 100_000, 100_000) + image[24:29]
+    image[12:33] = header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "b" / "3.png").write_bytes(image)
+    assert f"{tmp_path}/b/3.png: cannot be read as an image: " in only_line(
+        run("evaluate", cells, "--task", f"folder:{tmp_path}", "--size", 8)
+    )
+
+
+def test_parameters_of_a_table_in_millions_are_shown_as_a_count(tmp_path: Path) -> None:
+    text = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    columns = {"index": [0], "arch_str": [text], "ops": [[0] * 6], "c10_val_200": [50.0], "params_m_c100": [0.073306]}
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    (tmp_path / "cell.txt").write_text(text)
+    result = run("evaluate", tmp_path / "cell.txt", "--objective", f"table:{tmp_path}/table.parquet")
+    assert result.exit_code == 0, result.stderr
+    assert "73,306" in result.stdout
+    assert parameter_count({"parameters": 12.0, "params_m_c100": 1.0}) == 12
+    assert parameter_count({"params": float("nan"), "params_m_c100": None}) is None
+
+
+def test_what_reads_the_output_may_stop() -> None:
+    command = [sys.executable, "-m", "graphnas", "spaces", "sample", "nasbench101", "-n", "2000"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True) as done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        done.stdout.readline()
+        done.stdout.close()
+        assert done.stderr.read() == ""
 
 
 def test_embedding_and_decoding_return_the_cells(cells: Path, small_space: Path, tmp_path: Path) -> None:

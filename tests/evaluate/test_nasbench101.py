@@ -131,6 +131,17 @@ def test_damaged_files_are_refused(tmp_path: Path, table: NASBench101Table) -> N
     np.savez(path, **columns() | {"macs": np.array([None] * 3, dtype=object)})
     with pytest.raises(ValueError, match=r"wrong\.npz: column macs cannot be read"):
         NASBench101Table(path).column("macs")
+    for name, values, reason in (
+        ("hash", np.zeros(3, dtype=np.uint8), r"n x 16 bytes, but got uint8 \(3,\)"),
+        ("ops", np.zeros((3, 2), dtype=np.uint8), r"n x 5 whole numbers, but got uint8 \(3, 2\)"),
+        ("n_vertices", np.zeros(3), r"n whole numbers, but got float64 \(3,\)"),
+        ("macs", np.zeros((3, 2)), r"n numbers, but got float64 \(3, 2\)"),
+        ("macs", np.array(["a", "b", "c"]), "n numbers, but got <U1"),
+        ("macs", np.float32(3), r"n numbers, but got float32 \(\)"),
+    ):
+        np.savez(path, **columns() | {name: values})
+        with pytest.raises(ValueError, match=rf"wrong\.npz: expected {name} to be {reason}"):
+            NASBench101Table(path).column(name)
     np.savez(path, **columns() | {"macs": np.zeros(2)})
     with pytest.raises(ValueError, match="expected 3 rows in macs, but got 2"):
         NASBench101Table(path).column("macs")

@@ -121,6 +121,24 @@ def test_files_of_no_known_table_are_refused(tmp_path: Path, monkeypatch: pytest
             open_table(space)
 
 
+def test_columns_of_other_types_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.parquet"
+    for space, changed, reason in (
+        ("darts", {"architecture": [1]}, r"expected texts in architecture, but got \[1\]"),
+        ("nasbench201", {"arch_str": [[1]]}, "expected texts in arch_str, but got "),
+        ("enas", {"ops": ["a"]}, r"expected lists of whole numbers in ops, but got \['a'\]"),
+        ("enas", {"skips": [[0.5]]}, "expected lists of whole numbers in skips, but got "),
+    ):
+        columns = {"architecture": ["a"], "valid_acc50": [1.0]} if space == "darts" else {
+            "index": [0], "arch_str": ["a"], "ops": [[0]], "skips": [[0]], "c10_val_200": [1.0], "acc": [1.0]
+        }  # fmt: skip
+        kind = TABLES[space]
+        pq.write_table(pa.table({name: (columns | changed)[name] for name in kind.needs}), path)
+        (architecture,) = Space.load(space).sample(1, np.random.default_rng(0))
+        with pytest.raises(ValueError, match=rf"other\.parquet: {reason}"):
+            open_table(space, path).row(architecture)
+
+
 def test_lists_of_unequal_length_and_gaps_are_refused(tmp_path: Path) -> None:
     codes = pa.list_(pa.int8())
     for name, ops, index, reason in (

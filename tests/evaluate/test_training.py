@@ -1,15 +1,19 @@
+import json
+import math
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from graphnas.cell import Architecture, Cell
 from graphnas.evaluate import EvaluationFailed, TrainingEvaluator
 from graphnas.formats.darts import from_genotype
 from graphnas.formats.nasbench201 import from_string
 from graphnas.spaces import Space
-from graphnas.training import TrainingConfig
+from graphnas.tasks import load_task
+from graphnas.training import TrainingConfig, train
 
 SPACE = Space.load("nasbench101")
 ARCHITECTURE = Architecture("nasbench101", (Cell(("input", "conv3x3", "output"), frozenset({(0, 1), (1, 2)})),))
@@ -105,6 +109,45 @@ def test_settings_are_validated() -> None:
         TrainingEvaluator(SPACE, sizes={"layers": 3})
     with pytest.raises(ValueError, match="stacks to be a positive integer, but got 0"):
         TrainingEvaluator(SPACE, sizes={"stacks": 0})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 2**63, "x", 1.5, None])
+def test_seeds_out_of_range_are_refused_before_the_training(seed: object) -> None:
+    with pytest.raises(
+        ValueError, match=rf"Expected seed to be a whole number from 0 to 2\*\*63 - 1, but got {seed!r}"
+    ):
+        small().evaluate(ARCHITECTURE, seed=seed)  # type: ignore[arg-type]
+    network = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="Expected seed to be a whole number"):
+        train(network, load_task("digits"), epochs=1, seed=seed)  # type: ignore[arg-type]
+
+
+def test_the_largest_seed_and_those_of_numpy_train(tmp_path: Path) -> None:
+    result = small().evaluate(ARCHITECTURE, budget=1, seed=2**63 - 1)
+    assert result.seed == 2**63 - 1
+    first = small().evaluate(ARCHITECTURE, budget=1, seed=np.int64(3), folder=tmp_path)  # type: ignore[arg-type]
+    assert first.curve == small().evaluate(ARCHITECTURE, budget=1, seed=3).curve
+    assert json.loads(first.to_json())["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("batch_size", 0, "a whole number from 1"),
+        ("batch_size", 1.5, "a whole number from 1"),
+        ("learning_rate", math.inf, "a finite number above 0"),
+        ("learning_rate", "fast", "a finite number above 0"),
+        ("warmup", 1.0, "a number from 0 to below 1"),
+        ("momentum", 0.0, "a number above 0 and below 1"),
+        ("weight_decay", -1.0, "a finite number from 0"),
+        ("label_smoothing", math.nan, "a number from 0 to below 1"),
+        ("clip_norm", 0, "a number above 0"),
+        ("shift", -1, "a whole number from 0"),
+    ],
+)
+def test_settings_out_of_range_are_named_with_the_range(name: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is out of range: expected {expected}, but got {value!r}$"):
+        small().evaluate(ARCHITECTURE, hyperparameters={name: value})
 
 
 def test_sizes_are_those_of_the_proxy_and_then_the_published_ones(tmp_path: Path) -> None:

@@ -88,8 +88,13 @@ def test_both_cells_are_drawn(tmp_path: Path) -> None:
 
 def test_names_and_titles_are_validated(tmp_path: Path) -> None:
     network = build_network(Architecture("nasbench101", (CELLS[0],)), SPACE, sizes=SMALL)
-    with pytest.raises(ValueError, match="identifier, but got 'my-network'"):
-        export_source(network, tmp_path, name="my-network")
+    for name in ("my-network", "class", "__main__", "../network", ""):
+        with pytest.raises(ValueError, match=f"identifier that can be imported, but got '{name}'"):
+            export_source(network, tmp_path, name=name)
+    for name in ("torch", "safetensors", "numpy", "pathlib", "json", "graphnas"):
+        with pytest.raises(ValueError, match=f"that of no other module, but got '{name}'"):
+            export_source(network, tmp_path, name=name)
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="title to be one line without quotes"):
         export_source(network, tmp_path, title='"""')
 
