@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 if TYPE_CHECKING:
-    from graphnas.evaluate.protocol import Evaluator
+    from graphnas.evaluate.protocol import Evaluator, Result
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -204,6 +205,7 @@ def evaluate(
     seed: int = 0,
     folder: str | None = None,
     report: Callable[[int, Mapping[str, float]], None] | None = None,
+    objectives: Sequence[str] = (),
 ) -> str:
     """Evaluate one candidate where this is called.
 
@@ -213,13 +215,14 @@ def evaluate(
         budget: Evaluator's units (epochs in training); its own default if None.
         seed: Seed of the evaluation.
         folder: The trial's folder, for progress and predictions; nothing is written if None.
-        report: Called with each step and its metrics; by default they are appended to `folder`.
+        report: Called with each step and its metrics, after they were appended to `folder`.
+        objectives: `"value"`, or names of metrics, that have to be finite.
 
     Returns:
         `Result.to_json`.
 
     Raises:
-        EvaluationFailed: if the evaluator says so.
+        EvaluationFailed: if the evaluator says so, or an objective is not finite.
         TypeError: if what the evaluator returns is no Result.
     """
     from graphnas.cell import Architecture
@@ -229,19 +232,54 @@ def evaluate(
     place = None if folder is None else Path(folder)
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
-        if report is None:
-            # A new attempt starts a new record, so that no step of an earlier one is counted twice.
-            (place / PROGRESS).unlink(missing_ok=True)
-            report = partial(_append, place / PROGRESS)
+        # A new attempt starts a new record, so that no step of an earlier one is counted twice.
+        (place / PROGRESS).unlink(missing_ok=True)
+        report = partial(_append, place / PROGRESS, report)
     result = judge.evaluate(Architecture.from_json(architecture), budget=budget, seed=seed, report=report, folder=place)
     if not isinstance(result, Result):
         raise TypeError(f"Expected evaluator {judge.name!r} to return a Result, but got {result!r:.200}")
+    # Here, since JSON has one word for all figures that are not finite.
+    objective_values(result, objectives)
     return result.to_json()
 
 
-def _append(path: Path, step: int, metrics: Mapping[str, float]) -> None:
+def objective_values(result: Result, objectives: Sequence[str]) -> tuple[float, ...]:
+    """The figures of a result that a search is after.
+
+    Args:
+        result: What an evaluator returned.
+        objectives: `"value"`, or names of metrics.
+
+    Raises:
+        EvaluationFailed: if one is missing or not finite, saying what came.
+    """
+    from graphnas.evaluate.protocol import EvaluationFailed
+
+    values = []
+    for name in objectives:
+        if name != "value" and name not in result.metrics:
+            raise EvaluationFailed(f"objective {name!r} is missing from the metrics {sorted(result.metrics)}")
+        figure: Any = result.value if name == "value" else result.metrics[name]
+        try:
+            value = float(figure)
+        except (TypeError, ValueError, OverflowError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise EvaluationFailed(f"objective {name!r} is {figure!s:.200}")
+        values.append(value)
+    return tuple(values)
+
+
+def _append(
+    path: Path,
+    then: Callable[[int, Mapping[str, float]], None] | None,
+    step: int,
+    metrics: Mapping[str, float],
+) -> None:
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **metrics}) + "\n")
+        file.write(json.dumps({"step": step, **metrics}, default=float) + "\n")
+    if then is not None:
+        then(step, metrics)
 
 
 def read_progress(folder: Path, *, after: int = 0) -> list[tuple[int, dict[str, float]]]:
@@ -252,16 +290,20 @@ def read_progress(folder: Path, *, after: int = 0) -> list[tuple[int, dict[str, 
         after: Number of steps that were read before.
 
     Returns:
-        Pairs of step and metrics, in order; a line that is still being written is left for the next call.
+        Pairs of step and metrics, in order; a line that is still being written is left for the next call, and so is
+        what follows a damaged one.
     """
     try:
-        lines = (folder / PROGRESS).read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = (folder / PROGRESS).read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     except FileNotFoundError:
         return []
     steps = []
     for line in itertools.islice(lines, after, None):
         if not line.endswith("\n"):
             break
-        metrics = json.loads(line)
-        steps.append((int(metrics.pop("step")), metrics))
+        try:
+            metrics = json.loads(line)
+            steps.append((int(metrics.pop("step")), metrics))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            break
     return steps

@@ -6,7 +6,9 @@ and writes results; workers only evaluate. A trial's row is the record of its st
 
 - running, without an architecture: the coordinator died while it asked. The trial is failed as
   `INTERRUPTED` and counts for nothing.
-- running, with an architecture: the candidate is evaluated again, under the same number, at most `max_attempts` times.
+- running, with an architecture: the candidate is evaluated again, under the same number. Only deaths that it may have
+  caused count against it, at most `max_attempts`: those of its worker, and those of a coordinator that evaluated it in
+  its own process and got no further with it than before.
 - finished: never touched again. Everything about a trial is written before its state, so a finished trial is whole.
 
 Nothing is unpickled from disk.
@@ -27,7 +29,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -35,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -57,6 +60,7 @@ EXHAUSTED = "no new architecture"
 """Reason of a failed trial that would repeat an architecture since no other is left; it does not count either."""
 
 _STUDY = "search"
+_DIRECTIONS = ("maximize", "minimize")
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FOREIGN_LEASE = 60.0  # seconds without a sign of life after which another host's lock is void
 _PACKAGES: tuple[str, ...] = (
@@ -130,15 +134,19 @@ def create(
         config: Settings for `config.toml`, beside the names of the parts. `resume` rebuilds the sampler from a table
             `sampler` with `kind` (a name of `SAMPLERS`), `seed` and, where it needs one, `encoder`.
 
+            A `file` in a table `space` is the name under which the folder keeps a copy of the space's own file.
+
+    Of several processes that create a search in one folder at the same moment, one succeeds.
+
     Raises:
-        StudyError: if the folder holds a search.
+        ValueError: if a direction is unknown, or objectives and directions differ in number.
+        StudyError: if the folder holds a search, or another process makes one there.
     """
+    if not directions or any(direction not in _DIRECTIONS for direction in directions):
+        raise ValueError(f"Expected directions out of {', '.join(_DIRECTIONS)}, but got {directions!r}")
     if len(directions) != len(objectives):
         raise ValueError(f"Expected one objective for each direction, but got {directions!r} and {objectives!r}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / CONFIG).exists() or (folder / DATABASE).exists():
-        raise StudyError(f"{folder} holds a search already; resume it, or choose another folder")
     settings: dict[str, Any] = {
         "directions": list(directions),
         "objectives": list(objectives),
@@ -148,9 +156,24 @@ def create(
     }
     for key, value in (config or {}).items():
         settings[key] = {**settings[key], **value} if isinstance(settings.get(key), dict) else value
-    write_text(folder / ENVIRONMENT, json.dumps(environment(settings["sampler"].get("seed")), indent=2) + "\n")
-    write_text(folder / CONFIG, to_toml(settings))
+    _check_config(folder, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_search(folder)
+    with _coordinator_lock(folder):
+        _refuse_search(folder)
+        _remove_parts(folder)
+        file = settings["space"].get("file")
+        if file is not None:
+            write_text(folder / file, space.path.read_text(encoding="utf-8"))
+        write_text(folder / ENVIRONMENT, json.dumps(environment(settings["sampler"].get("seed")), indent=2) + "\n")
+        write_text(folder / CONFIG, to_toml(settings))
+        _make_database(folder, settings)
     return _open(folder, settings, sampler)
+
+
+def _refuse_search(folder: Path) -> None:
+    if (folder / CONFIG).exists() or (folder / DATABASE).exists():
+        raise StudyError(f"{folder} holds a search already; resume it, or choose another folder")
 
 
 def resume(folder: str | Path, *, sampler: BaseSampler | None = None) -> optuna.Study:
@@ -161,45 +184,138 @@ def resume(folder: str | Path, *, sampler: BaseSampler | None = None) -> optuna.
         sampler: What proposes further candidates; rebuilt from `config.toml` if None.
 
     Raises:
-        StudyError: if the folder holds no search, or one that cannot be read.
+        StudyError: if the folder holds no search, one that cannot be read, or results without a database.
     """
     folder = Path(folder)
     settings = read_config(folder)
-    return _open(folder, settings, sampler if sampler is not None else _rebuild_sampler(folder, settings))
+    if sampler is None:
+        sampler = _rebuild_sampler(folder, settings)
+    path = folder / DATABASE
+    if not path.exists():
+        # Its creator died before it was made. Where candidates were evaluated there has been one.
+        with _coordinator_lock(folder):
+            if not path.exists():
+                if any((folder / "trials").glob("*")):
+                    raise StudyError(
+                        f"{path} is missing, but {folder / 'trials'} holds evaluations: bring {DATABASE} back, or "
+                        "search anew in another folder"
+                    )
+                _remove_parts(folder)
+                _make_database(folder, settings)
+    return _open(folder, settings, sampler)
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """The settings of the search in a folder, from `config.toml`.
 
     Raises:
-        StudyError: if there is no such file, or it is not TOML.
+        StudyError: if there is no such file, it is not TOML, or what every search needs is missing or wrong.
     """
     path = Path(folder) / CONFIG
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise StudyError(f"{folder} holds no search: {path} is missing") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"{path}: {error}") from None
+    _check_config(Path(folder), settings)
+    return settings
+
+
+def _check_config(folder: Path, settings: Mapping[str, Any]) -> None:
+    setting(folder, settings, "space", dict)
+    setting(folder, settings, "space.name", str)
+    setting(folder, settings, "space.file", str, optional=True)
+    setting(folder, settings, "evaluator", dict)
+    setting(folder, settings, "sampler", dict)
+    setting(folder, settings, "sampler.encoder", str, optional=True)
+    setting(folder, settings, "sampler.seed", int, least=0, optional=True)
+    directions = setting(folder, settings, "directions", list)
+    if not directions or any(direction not in _DIRECTIONS for direction in directions):
+        raise StudyError(
+            f"{folder / CONFIG}: directions: expected a list out of {', '.join(_DIRECTIONS)}, but got {directions!r}"
+        )
+    objectives = setting(folder, settings, "objectives", list, optional=True)
+    if objectives is not None and (
+        len(objectives) != len(directions) or not all(isinstance(name, str) for name in objectives)
+    ):
+        raise StudyError(f"{folder / CONFIG}: objectives: expected one name for each direction, but got {objectives!r}")
+
+
+_KINDS = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+
+
+def setting(
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    key: str,
+    kind: type[str | int | float | list[Any] | dict[str, Any]],
+    *,
+    least: float | None = None,
+    optional: bool = False,
+) -> Any:
+    """One setting of a search.
+
+    Args:
+        folder: The folder of the search, for messages.
+        settings: From `read_config`.
+        key: Such as `sampler.seed`.
+        kind: What it has to be; a whole number is a number too.
+        least: The smallest number it may be.
+        optional: Whether it may be missing.
+
+    Returns:
+        Its value, or None if it is missing and may be.
+
+    Raises:
+        StudyError: naming the file, the key, what was expected and what came.
+    """
+    value: Any = settings
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None and optional:
+        return None
+    kinds = (int, float) if kind is float else kind
+    right = isinstance(value, kinds) and not isinstance(value, bool)
+    if not right or (least is not None and not value >= least):
+        expected = _KINDS[kind] + ("" if least is None else f" of at least {least:g}")
+        came = "it is missing" if value is None else f"got {value!r:.200}"
+        raise StudyError(f"{Path(folder) / CONFIG}: {key}: expected {expected}, but {came}")
+    return value
 
 
 def load_space(folder: str | Path) -> Space:
-    """The search space of the search in a folder; a space file kept in the folder comes first."""
+    """The search space of the search in a folder; a space file kept in the folder comes first.
+
+    Raises:
+        StudyError: if there is no such space, or its settings are wrong.
+    """
     from graphnas.spaces import Space
 
     table = dict(read_config(folder)["space"])
     name, file = table.pop("name"), table.pop("file", None)
-    return Space.load(Path(folder) / file if file else name, **table)
+    try:
+        return Space.load(Path(folder) / file if file else name, **table)
+    except (ValueError, TypeError) as error:
+        raise StudyError(f"{Path(folder) / CONFIG}: space: {error}") from None
 
 
 def load_encoder(folder: str | Path, *, device: str = "cpu") -> Any:
-    """The encoder of the search in a folder, or None if it uses none."""
+    """The encoder of the search in a folder, or None if it uses none.
+
+    Raises:
+        StudyError: if it cannot be loaded.
+    """
     name = read_config(folder).get("sampler", {}).get("encoder")
     if name is None:
         return None
     from graphnas.encoders import CellAutoencoder
 
-    return CellAutoencoder.from_pretrained(name, device=device, space=load_space(folder))
+    space = load_space(folder)
+    try:
+        return CellAutoencoder.from_pretrained(name, device=device, space=space)
+    except (ValueError, OSError) as error:
+        raise StudyError(f"{Path(folder) / CONFIG}: sampler.encoder: {error}") from None
 
 
 def make_sampler(kind: str, space: Space, *, encoder: Any = None, seed: int | None = None) -> BaseSampler:
@@ -227,32 +343,81 @@ def _rebuild_sampler(folder: Path, settings: Mapping[str, Any]) -> BaseSampler:
             f"{folder / CONFIG}: sampler.kind is missing, so the {table.get('class', 'sampler')} of this search cannot "
             "be rebuilt; pass it as resume(folder, sampler=...)"
         )
+    if table["kind"] not in SAMPLERS:
+        raise StudyError(
+            f"{folder / CONFIG}: sampler.kind: expected one of {', '.join(SAMPLERS)}, but got {table['kind']!r}"
+        )
     return make_sampler(table["kind"], load_space(folder), encoder=load_encoder(folder), seed=table.get("seed"))
+
+
+def _make_database(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Make the database of a search; under the folder's lock."""
+    path = folder / DATABASE
+    # SQLite would play the log of a database that is gone into the new one.
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(DATABASE + suffix).unlink(missing_ok=True)
+    # Made under another name, so that there is no moment at which the database exists and is not whole.
+    part = path.with_name(f".{DATABASE}.{os.getpid()}")
+    try:
+        made = RDBStorage(f"sqlite:///{part.absolute()}")
+        number = made.create_new_study([StudyDirection[name.upper()] for name in settings["directions"]], _STUDY)
+        made.set_study_user_attr(number, "graphnas:objectives", list(settings.get("objectives", ["value"])))
+        made.engine.dispose()
+        part.replace(path)
+    finally:
+        _remove_parts(folder)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove files that processes which died have begun; under the folder's lock."""
+    for name in (DATABASE, CONFIG, ENVIRONMENT):
+        for part in folder.glob(f".{name}.*"):
+            part.unlink(missing_ok=True)
 
 
 def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> optuna.Study:
     path = folder / DATABASE
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as file:
-            if file.read(16) != b"SQLite format 3\0":
-                raise StudyError(f"{path} is no SQLite database")
-    if not path.exists():
-        # Made under another name, so that there is no moment at which the database exists and is not whole.
-        part = path.with_name(f".{DATABASE}.{os.getpid()}")
-        part.unlink(missing_ok=True)
-        made = RDBStorage(f"sqlite:///{part.absolute()}")
-        made.create_new_study([StudyDirection[name.upper()] for name in settings["directions"]], _STUDY)
-        made.engine.dispose()
-        part.replace(path)
-    storage = RDBStorage(
-        f"sqlite:///{path.absolute()}",
-        # Readers may hold the database for a moment; the coordinator waits for them.
-        engine_kwargs={"connect_args": {"timeout": 60, "factory": _Connection}},
-    )
-    study = optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+    try:
+        _check_database(path)
+        storage = RDBStorage(
+            f"sqlite:///{path.absolute()}",
+            # Readers may hold the database for a moment; the coordinator waits for them.
+            engine_kwargs={"connect_args": {"timeout": 60, "factory": _Connection}},
+        )
+        study = optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+        for trial in study.get_trials(deepcopy=False):
+            if "graphnas:architecture" in trial.user_attrs:
+                architecture(trial)
+    except StudyError:
+        raise
+    except Exception as error:  # what a damaged row makes SQLite, SQLAlchemy, Optuna and JSON raise has no end
+        raise StudyError(f"{path} cannot be read: {_reason(error)}") from error
     if study.user_attrs.get("graphnas:objectives") != settings.get("objectives", ["value"]):
         study.set_user_attr("graphnas:objectives", list(settings.get("objectives", ["value"])))
     return study
+
+
+def _check_database(path: Path) -> None:
+    """Refuse a file that is no whole database of a search, before anything is written to it."""
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise StudyError(f"{path} is no SQLite database")
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        ((verdict,), *_) = database.execute("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise StudyError(f"{path} is damaged: {' '.join(verdict.split())}")
+        if (_STUDY,) not in database.execute("SELECT study_name FROM studies").fetchall():
+            raise StudyError(f"{path} holds no study named {_STUDY!r}")
+
+
+def _reason(error: BaseException) -> str:
+    """What lies behind an error of the storage, in one line."""
+    # Optuna wraps an error of SQLAlchemy, which wraps one of SQLite.
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    error = getattr(error, "orig", None) or error
+    text = " ".join(str(error).split())
+    return text if isinstance(error, sqlite3.Error) else f"{type(error).__name__}: {text}"
 
 
 class _Connection(sqlite3.Connection):
@@ -333,13 +498,15 @@ def run(
         budget: Budget of each evaluation; the evaluator's default if None.
         seed: Seed of each evaluation.
         parallel: Candidates under way at once; the executor's number of workers if None.
-        max_attempts: Attempts for a candidate whose worker, or whose coordinator, died.
+        max_attempts: Attempts for a candidate whose worker died, or that was evaluated in this process and has taken
+            it along: a killed process counts, unless the evaluation had reported more steps than any attempt before.
         max_failure_rate: Above this share of failures, among at least ten candidates of this run, the search stops.
 
     The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
 
     Raises:
         StudyLocked: if another coordinator is at work on the study's folder.
+        StudyError: if the database fails.
         TooManyFailures: above the failure rate.
         KeyboardInterrupt: candidates under way stay to be evaluated again, without an attempt counted.
     """
@@ -358,7 +525,11 @@ def run(
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     folder = folder_of(study)
     with contextlib.nullcontext() if folder is None else _coordinator_lock(folder):
-        coordinator.run(n_trials, parallel or workers, deadline)
+        try:
+            coordinator.run(n_trials, parallel or workers, deadline)
+        except StorageInternalError as error:
+            place = "the study's storage" if folder is None else folder / DATABASE
+            raise StudyError(f"{place} failed: {_reason(error)}") from error
 
 
 @dataclass
@@ -370,8 +541,12 @@ class _Lease:
     architecture: Architecture
     source: str
     attempt: int
+    """Number of the attempt under way, or of those that count against the candidate while it waits."""
     started: float
     steps: int = 0
+    """Steps that this attempt has reported from another process."""
+    reached: int = 0
+    """Steps that the attempt which got furthest has reported, this one not included."""
 
 
 class _Coordinator:
@@ -392,6 +567,8 @@ class _Coordinator:
         self.study = study
         self.space = space
         self.executor = executor
+        # Threads die together with the candidate's process, which is this one.
+        self.own_process = executor is None or isinstance(executor, ThreadPoolExecutor)
         # Engines that can hold a value in each worker spare sending the evaluator with every candidate.
         share = getattr(executor, "share", None)
         self.evaluator = evaluator if share is None else share(evaluator)
@@ -455,6 +632,7 @@ class _Coordinator:
                 trial.user_attrs.get("graphnas:attempts", 0),
                 time.monotonic(),
             )
+            self._acquit(lease, trial.user_attrs.get("graphnas:lease", {}))
             if "graphnas:source" not in trial.user_attrs:
                 lease.source = "interrupted"
                 self._set(lease, "source", lease.source)
@@ -464,6 +642,15 @@ class _Coordinator:
                 self._fail(lease, f"lost {lease.attempt} times while it was evaluated")
             else:
                 self.queue.append(lease)
+
+    def _acquit(self, lease: _Lease, record: Mapping[str, Any]) -> None:
+        """Take back what a coordinator counted against the candidate that it had under way, if it got further."""
+        place = self._place(lease)
+        steps = 0 if place is None else len(engines.read_progress(place))
+        before = record.get("reached", 0)
+        if record.get("own_process", True) and steps > before:
+            lease.attempt = 0
+        lease.reached = max(before, steps)
 
     def _ask(self) -> _Lease | None:
         """A new candidate, or None if there is no other."""
@@ -492,9 +679,13 @@ class _Coordinator:
     def _start(self, lease: _Lease) -> None:
         lease.attempt += 1
         lease.started = time.monotonic()
+        lease.reached = max(lease.reached, lease.steps)
         lease.steps = 0
-        self._set(lease, "attempts", lease.attempt)
-        self._set(lease, "lease", {"owner": f"{socket.gethostname()}:{os.getpid()}", "attempt": lease.attempt})
+        owner = {"owner": f"{socket.gethostname()}:{os.getpid()}", "attempt": lease.attempt}
+        self._set(lease, "lease", {**owner, "own_process": self.own_process, "reached": lease.reached})
+        # Whoever finds the trial running knows that this process has died. A candidate in another process is not the
+        # cause; its attempt counts once its worker is known to have died.
+        self._set(lease, "attempts", lease.attempt if self.own_process else lease.attempt - 1)
         self._emit(lease, "started")
         place = self._place(lease)
         call = partial(
@@ -504,6 +695,7 @@ class _Coordinator:
             budget=self.budget,
             seed=self.seed,
             folder=None if place is None else str(place),
+            objectives=tuple(self.objectives),
         )
         if self.executor is not None:
             self.pending[self.executor.submit(call)] = lease
@@ -520,9 +712,11 @@ class _Coordinator:
         from graphnas.evaluate.protocol import EvaluationFailed, Result
 
         lease = self.pending.pop(future)
+        if not self.own_process:
+            self._set(lease, "attempts", lease.attempt)
         try:
             result = Result.from_json(future.result())
-            values = self._values(result)
+            values = engines.objective_values(result, self.objectives)
         except (engines.WorkerLost, BrokenExecutor) as error:
             if lease.attempt < self.max_attempts:
                 self.queue.append(lease)
@@ -536,17 +730,6 @@ class _Coordinator:
         else:
             self._complete(lease, result, values)
         return 1
-
-    def _values(self, result: Result) -> tuple[float, ...]:
-        values = []
-        for name in self.objectives:
-            if name != "value" and name not in result.metrics:
-                raise ValueError(f"objective {name!r} is missing from the metrics {sorted(result.metrics)}")
-            value = float(result.value if name == "value" else result.metrics[name])
-            if not math.isfinite(value):
-                raise ValueError(f"objective {name!r} is {value}")
-            values.append(value)
-        return tuple(values)
 
     def _complete(self, lease: _Lease, result: Result, values: tuple[float, ...]) -> None:
         self._set(lease, "metrics", dict(result.metrics))
@@ -630,12 +813,13 @@ def _coordinator_lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, or say who does. The system frees the lock of a process that dies."""
     path = folder / LOCK
     mine = {"pid": os.getpid(), "host": socket.gethostname()}
-    with path.open("a+", encoding="utf-8") as file:
+    with path.open("a+", encoding="utf-8", errors="replace") as file:
         file.seek(0)
-        text = file.read()
         try:
-            holder = json.loads(text) if text.strip() else {}
-        except json.JSONDecodeError:
+            holder = json.loads(file.read(4096))
+        except ValueError:
+            holder = {}
+        if not isinstance(holder, dict):
             holder = {}
         who = f"process {holder.get('pid')} on {holder.get('host')}"
         try:
@@ -691,11 +875,15 @@ def environment(seed: int | None = None) -> dict[str, Any]:
 def write_text(path: Path, text: str) -> None:
     """Replace a file as a whole: after a crash it holds the old text or the new, never a part."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)

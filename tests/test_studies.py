@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -55,6 +56,8 @@ class EdgeCount:
                 raise ZeroDivisionError("division by an even number")
             if self.misbehave == "nan":
                 return Result(float("nan"))
+            if self.misbehave == "infinite":
+                return Result(float("inf"))
             if self.misbehave == "text":
                 return "0.5"  # type: ignore[return-value]
             if self.misbehave == "dies":
@@ -148,6 +151,7 @@ def test_further_objectives_are_metrics(tmp_path: Path, space: Space) -> None:
         ("fails", "an even number of convolutions"),
         ("raises", "ZeroDivisionError: division by an even number"),
         ("nan", "objective 'value' is nan"),
+        ("infinite", "objective 'value' is inf"),
         ("text", "to return a Result, but got '0.5'"),
     ],
 )
@@ -248,6 +252,73 @@ def test_a_candidate_that_kills_the_coordinator_is_given_up(tmp_path: Path, spac
     assert "lost 3 times" in study.trials[0].user_attrs["graphnas:reason"]
 
 
+class Killed(BaseException):
+    """Ends a coordinator as SIGKILL would: nothing that it does for an interrupt or an error is done."""
+
+
+@dataclass
+class Training(EdgeCount):
+    """Takes four steps, which it finds again in its folder, and is killed after some of them in each attempt."""
+
+    steps: int = 1
+    """Steps of an attempt."""
+
+    def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+        path = settings["folder"] / "steps.txt"
+        done = int(path.read_text()) if path.exists() else 0
+        for step in range(1, 5):
+            if step > done + self.steps:
+                raise Killed
+            path.write_text(str(max(step, done)))
+            settings["report"](step, {"val_accuracy": step / 10})
+        return Result(0.4)
+
+
+def test_kills_of_the_coordinator_do_not_fail_a_candidate_that_gets_on(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            studies.run(study, space, Training(), n_trials=1)
+        study = studies.resume(tmp_path)
+    studies.run(study, space, Training(), n_trials=1)
+    (trial,) = study.trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.4)
+
+
+def test_a_candidate_that_kills_the_coordinator_at_one_place_is_given_up(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    with pytest.raises(Killed):
+        studies.run(study, space, Training(steps=2), n_trials=1)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            studies.run(studies.resume(tmp_path), space, Training(steps=0), n_trials=1)
+    with pytest.raises(Killed):  # by the next candidate
+        studies.run(study, space, Training(steps=0), n_trials=2)
+    first, second = study.trials
+    assert first.state == TrialState.FAIL
+    assert "lost 3 times" in first.user_attrs["graphnas:reason"]
+    assert second.state == TrialState.RUNNING
+
+
+class Elsewhere(Executor):
+    """Holds candidates in processes that never come back."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return Future()
+
+
+def test_a_candidate_in_another_process_is_not_blamed_for_the_coordinator(tmp_path: Path, space: Space) -> None:
+    def kill(event: Event) -> None:
+        raise Killed
+
+    study = start(tmp_path, space)
+    for _ in range(5):
+        with pytest.raises(Killed):
+            studies.run(studies.resume(tmp_path), space, EdgeCount(), n_trials=1, executor=Elsewhere(), on_event=kill)
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+
+
 def test_an_enqueued_candidate_survives_an_interrupted_proposal(tmp_path: Path, space: Space) -> None:
     import numpy as np
 
@@ -305,6 +376,162 @@ def test_folders_that_hold_no_search_are_refused_by_name(tmp_path: Path, space: 
     (tmp_path / "config.toml").write_text("seed = = 1")
     with pytest.raises(StudyError, match=r"config\.toml: .*line 1"):
         studies.resume(tmp_path)
+
+
+def test_unknown_directions_are_refused_before_anything_is_written(tmp_path: Path, space: Space) -> None:
+    sampler = RandomCellSampler(space)
+    with pytest.raises(ValueError, match=r"directions out of maximize, minimize, but got \('up',\)"):
+        studies.create(tmp_path / "search", space, EdgeCount(), sampler, directions=("up",))
+    with pytest.raises(ValueError, match="one objective for each direction"):
+        studies.create(tmp_path / "search", space, EdgeCount(), sampler, objectives=("value", "parameters"))
+    assert not (tmp_path / "search").exists()
+
+
+def test_of_processes_that_create_a_search_in_one_folder_one_succeeds(tmp_path: Path, space: Space) -> None:
+    folder = tmp_path / "search"
+    script = (
+        "import sys\n"
+        "from graphnas import studies\n"
+        "from graphnas.search import RandomCellSampler\n"
+        "from graphnas.spaces import Space\n"
+        "class Judge:\n    name = 'judge'\n"
+        "space = Space.load('nasbench101')\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\n"
+        "try:\n    study = studies.create(sys.argv[1], space, Judge(), RandomCellSampler(space))\n"
+        "    study.ask()\n    print('made')\n"
+        "except studies.StudyError as error:\n    print('refused')\n"
+    )
+    creators = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", script, str(folder)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for creator in creators:
+        assert creator.stdout is not None
+        assert creator.stdout.readline() == "ready\n"
+    for creator in creators:
+        assert creator.stdin is not None
+        creator.stdin.write("go\n")
+        creator.stdin.flush()
+    answers = [creator.communicate(timeout=60)[0].strip() for creator in creators]
+    assert sorted(answers) == ["made", "refused", "refused"]
+    assert len(studies.resume(folder, sampler=RandomCellSampler(space)).trials) == 1
+
+
+def test_a_database_that_was_never_whole_is_made_again(tmp_path: Path, space: Space) -> None:
+    start(tmp_path, space)
+    (tmp_path / "study.db").rename(tmp_path / ".study.db.123")
+    (tmp_path / ".study.db.123-journal").touch()
+    study = studies.resume(tmp_path)
+    assert not list(tmp_path.glob(".*"))
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    (tmp_path / "study.db").unlink()
+    with pytest.raises(StudyError, match=r"study\.db is missing, but .*trials holds evaluations"):
+        studies.resume(tmp_path)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def overwritten(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096 * 2 : 4096 * 6] = b"x" * (4096 * 4)
+    path.write_bytes(content)
+
+
+def without_study(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM studies")
+    database.close()
+
+
+def with_wrong_values(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE trial_user_attributes SET value_json = '{'")
+    database.close()
+
+
+def with_a_wrong_architecture(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = '\"no cell\"' WHERE key = 'graphnas:architecture'"
+        )
+    database.close()
+
+
+def of_something_else(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE songs (name TEXT)")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, overwritten, without_study, with_wrong_values, with_a_wrong_architecture, of_something_else],
+    ids=lambda damage: damage.__name__,
+)
+def test_a_damaged_database_is_named(tmp_path: Path, space: Space, damage: Callable[[Path], None]) -> None:
+    study = start(tmp_path, space)
+    studies.run(study, space, EdgeCount(), n_trials=2)
+    study._storage.remove_session()
+    study._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+    assert not (tmp_path / "study.db-wal").exists()
+    damage(tmp_path / "study.db")
+    before = (tmp_path / "study.db").read_bytes()
+    with pytest.raises(StudyError, match=r"study\.db .*"):
+        studies.resume(tmp_path)
+    assert (tmp_path / "study.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"space": 3}, "space: expected a table, but got 3"),
+        ({"space": {}}, "space.name: expected text, but it is missing"),
+        ({"space": {"name": "chairs"}}, "space: chairs: no such space"),
+        (
+            {"directions": ["sideways"]},
+            r"directions: expected a list out of maximize, minimize, but got \['sideways'\]",
+        ),
+        ({"objectives": []}, "objectives: expected one name for each direction"),
+        ({"sampler": None}, "sampler: expected a table, but it is missing"),
+        ({"sampler": {"kind": "foo"}}, "sampler.kind: expected one of latent-bo, random, evolution, but got 'foo'"),
+        ({"sampler": {"kind": "random", "seed": "x"}}, "sampler.seed: expected a whole number of at least 0"),
+        ({"sampler": {"kind": "latent-bo", "encoder": "none"}}, "sampler.encoder: .*none"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, space: Space, wrong: dict[str, Any], message: str) -> None:
+    start(tmp_path, space)
+    settings = studies.read_config(tmp_path)
+    (tmp_path / "config.toml").write_text(studies.to_toml({**settings, **wrong}))
+    with pytest.raises(StudyError, match=rf"config\.toml: {message}"):
+        studies.resume(tmp_path)
+
+
+def test_the_folder_keeps_the_file_of_a_space_of_ones_own(tmp_path: Path, space: Space) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(space.path.read_text().replace('name = "nasbench101"', 'name = "own"'))
+    loaded = Space.load(own)
+    config = {"space": {"file": "space.toml"}}
+    studies.create(tmp_path / "search", loaded, EdgeCount(), RandomCellSampler(loaded), config=config)
+    own.unlink()
+    assert studies.load_space(tmp_path / "search").name == "own"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", '"x"', "\0" * 9])
+def test_a_damaged_lock_has_no_holder(tmp_path: Path, space: Space, text: str) -> None:
+    study = start(tmp_path, space)
+    (tmp_path / "coordinator.lock").write_text(text)
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert len(study.trials) == 1
 
 
 def test_settings_survive_toml() -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphnas.report.figures import source_colour
-from graphnas.report.page import compact, duration
+from graphnas.report.page import compact, duration, parameter_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,14 +90,14 @@ class SearchDisplay:
 
     def _print(self, event: Event) -> None:
         value = f"{event.values[0]:.4f}" if event.values else "failed"
-        count = event.metrics.get("parameters", event.metrics.get("params"))
+        count = parameter_count(event.metrics)
         left = self.seconds_left()
         parts = [
             f"trial {event.number:>3}",
             f"({self.done}/{self.total})",
             f"{event.source:<12}",
             f"{self.label} {value}",
-            f"{'' if count is None else f'{int(count):,}':>9} parameters" if count is not None else event.reason,
+            f"{'' if count is None else f'{count:,}':>9} parameters" if count is not None else event.reason,
             f"{event.seconds:5.1f} s",
             "" if left is None else f"{duration(left)} left",
             compact(event.architecture),
@@ -115,7 +115,7 @@ class SearchDisplay:
         table.add_column("seconds", justify="right", no_wrap=True)
         table.add_column("cell", no_wrap=True, overflow="ellipsis", ratio=1)
         for event, _ in self._rows:
-            count = event.metrics.get("parameters", event.metrics.get("params"))
+            count = parameter_count(event.metrics)
             is_best = bool(event.values) and event.values[0] == self.best
             table.add_row(
                 str(event.number),
@@ -123,7 +123,7 @@ class SearchDisplay:
                 Text(f"{event.values[0]:.4f}", style="bold green" if is_best else "")
                 if event.values
                 else Text("failed", style="red"),
-                "" if count is None else f"{int(count):,}",
+                "" if count is None else f"{count:,}",
                 f"{event.seconds:.1f}",
                 Text(event.reason or compact(event.architecture), style="dim" if event.reason else ""),
             )

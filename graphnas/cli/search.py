@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from graphnas.cli.console import (
     JsonOption,
     LimitOption,
     choose_device,
+    complain,
     console,
     open_space,
     print_json,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from graphnas.cell import Architecture
     from graphnas.evaluate import Evaluator
     from graphnas.spaces import Space
 
@@ -77,7 +80,7 @@ def search(
         typer.Option("--encoder", help="Name of a trained encoder, or its folder; the space's own if not given."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of everything random; 0 if not given.")
+        int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything random; 0 if not given.")
     ] = None,
     epochs: EpochsOption = None,
     workers: Annotated[
@@ -115,7 +118,7 @@ def search(
 
     from graphnas import studies
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if resume is not None:
         given = {
             "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--objective": objective,
@@ -128,7 +131,7 @@ def search(
                     f"{name} is a setting of the search in {resume} and cannot be changed by --resume"
                 )
         folder = resume
-        settings = studies.read_config(folder)
+        settings = _read_settings(folder)
         study = studies.resume(folder)
         loaded = studies.load_space(folder)
     else:
@@ -147,14 +150,14 @@ def search(
             "evaluator": {"objective": word, "metric": metric, "epochs": epochs},
             "search": {"trials": trials or 40, "workers": 2 if workers is None else workers},
         }
-        folder = _new_folder(loaded, word) if out is None else out
         study = None
     table = settings["search"]
     n_trials = trials or int(table["trials"])
     workers = int(table["workers"]) if workers is None else workers
     timeout = table.get("timeout") if timeout is None else timeout
     objective = settings["evaluator"]["objective"]
-    evaluator = make_evaluator(
+    prepare = partial(
+        make_evaluator,
         objective,
         loaded,
         metric=settings["evaluator"].get("metric"),
@@ -162,15 +165,27 @@ def search(
         # A table answers without computing; asking torch for devices would only cost time.
         device=choose_device(device) if objective.startswith("task") else "cpu",
     )
-    if study is None:
+    if study is not None:
+        try:
+            evaluator = prepare()
+        except (typer.BadParameter, ValueError) as error:
+            # Nobody has typed these words now.
+            reason = error.message if isinstance(error, typer.BadParameter) else error
+            raise BadData(f"{folder / studies.CONFIG}: evaluator: {reason}") from None
+    else:
+        evaluator = prepare()
         # The table's own choice is written down too: another file may choose another metric.
         settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
         settings["search"]["timeout"] = timeout
-        study = _create(folder, loaded, evaluator, settings, init)
+        folder, study = _create(out, word, loaded, evaluator, settings, init)
     screen = console()
     try:
-        with _terminable():
-            _run(study, loaded, evaluator, n_trials, workers, timeout, minutes, screen if not as_json else None)
+        with _terminable() as check:
+            try:
+                _run(study, loaded, evaluator, n_trials, workers, timeout, minutes, None if as_json else screen, check)
+            except studies.TooManyFailures as error:
+                report = _report(folder, study, loaded, evaluator)
+                raise Failed(f"{error}; see {report}; graphnas search --resume {folder} goes on") from None
             _conclude(folder, study, loaded, evaluator, screen, as_json)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; graphnas search --resume {folder} goes on") from None
@@ -192,24 +207,52 @@ def _encoder_name(space: Space, sampler: Sampler | None, encoder: str | None) ->
     return str(Path(encoder).absolute()) if Path(encoder).is_dir() else encoder
 
 
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a search that this command has begun.
+
+    Raises:
+        StudyError: naming the one that is missing or wrong.
+    """
+    from graphnas import studies
+
+    settings = studies.read_config(folder)
+    check = partial(studies.setting, folder, settings)
+    check("search.trials", int, least=1)
+    check("search.workers", int, least=0)
+    check("search.timeout", float, least=1, optional=True)
+    check("evaluator.objective", str)
+    check("evaluator.metric", str, optional=True)
+    check("evaluator.epochs", int, least=1, optional=True)
+    check("sampler.kind", str)
+    return settings
+
+
 def _new_folder(space: Space, objective: str) -> Path:
+    """Make a folder for results that no other search has."""
     kind, _, what = objective.partition(":")
     # A folder of images is named by its last part, without its size.
     what = kind if kind == "table" else Path(what.rpartition("@")[0] or what).name
     name = f"{date.today().isoformat()}-{space.name}-{what}"
-    folder, number = Path("results") / name, 2
-    while folder.exists():
-        folder, number = Path("results") / f"{name}-{number}", number + 1
+    for number in itertools.count(1):
+        folder = Path("results") / (name if number == 1 else f"{name}-{number}")
+        # Not looked for beforehand: of searches that start at the same moment each gets its own.
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
     return folder
 
 
 def _create(
-    folder: Path, space: Space, evaluator: Evaluator, settings: dict[str, Any], init: Path | None
-) -> optuna.Study:
+    out: Path | None,
+    objective: str,
+    space: Space,
+    evaluator: Evaluator,
+    settings: dict[str, Any],
+    init: Path | None,
+) -> tuple[Path, optuna.Study]:
     from graphnas import studies
-    from graphnas.cli.architectures import read_architectures
 
-    first = [] if init is None else read_architectures(init, space)
+    first = [] if init is None else _read_first(init, space)
     encoder = None
     if settings["sampler"]["encoder"] is not None:
         from graphnas.encoders import CellAutoencoder
@@ -218,13 +261,24 @@ def _create(
     sampler = studies.make_sampler(
         settings["sampler"]["kind"], space, encoder=encoder, seed=settings["sampler"]["seed"]
     )
-    if settings["space"]["file"] is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(space.path, folder / "space.toml")
+    folder = _new_folder(space, objective) if out is None else out
     study = studies.create(folder, space, evaluator, sampler, config=settings)
     for architecture in first:
         study.enqueue_trial(space.parameters(architecture))
-    return study
+    return folder, study
+
+
+def _read_first(path: Path, space: Space) -> list[Architecture]:
+    """The architectures of a file, of equal ones the first."""
+    from graphnas.cli.architectures import read_architectures
+
+    found = read_architectures(path, space)
+    once: dict[str, Architecture] = {}
+    for key, architecture in zip(space.hashes(found), found, strict=True):
+        once.setdefault(key, architecture)
+    if len(once) < len(found):
+        complain(f"{path}: {len(found) - len(once)} of {len(found)} architectures repeat another and are left out")
+    return list(once.values())
 
 
 def _run(
@@ -236,16 +290,17 @@ def _run(
     timeout: float | None,
     minutes: float | None,
     screen: Any,
+    check: Callable[[], None],
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
     from graphnas.engines import LocalProcesses
 
     with contextlib.ExitStack() as stack:
-        on_event = None
+        display = None
         if screen is not None:
             best = studies.best(study)
-            on_event = stack.enter_context(
+            display = stack.enter_context(
                 SearchDisplay(
                     screen,
                     n_trials,
@@ -254,7 +309,15 @@ def _run(
                     label=value_label(evaluator),
                 )
             )
+        # No more workers than there are trials to do; one that a killed search has begun is done in any case.
+        workers = min(workers, max(1, n_trials - len(studies.finished(study))))
         engine = stack.enter_context(LocalProcesses(workers, 1, timeout)) if workers else None
+
+        def on_event(event: studies.Event) -> None:
+            check()
+            if display is not None:
+                display(event)
+
         studies.run(
             study,
             space,
@@ -278,26 +341,27 @@ def _conclude(
     finished = studies.finished(study)
     if not best:
         reasons = [trial.user_attrs.get("graphnas:reason", "") for trial in finished]
-        page.write_report(folder, study, space)
-        raise Failed(f"no candidate could be evaluated; the last reason: {reasons[-1] if reasons else 'no trial'}")
-    winner = best[0]
-    test, network = test_best(
-        evaluator,
-        studies.architecture(winner),
-        seed=winner.user_attrs["graphnas:seed"],
-        budget=winner.user_attrs["graphnas:budget"],
-        folder=folder / "trials" / str(winner.number),
-    )
-    if network is not None:
-        from graphnas.networks import export_source
-
-        export_source(
-            network,
-            folder,
-            title=f"The best cell of a search of {space.name}: trial {winner.number}.",
+        report = _report(folder, study, space, evaluator)
+        raise Failed(
+            f"no candidate could be evaluated; the last reason: {reasons[-1] if reasons else 'no trial'}; see {report}"
         )
+    winner = best[0]
+    try:
+        test, network = _test(evaluator, winner, folder)
+        if network is not None:
+            from graphnas.networks import export_source
+
+            export_source(
+                network,
+                folder,
+                title=f"The best cell of a search of {space.name}: trial {winner.number}.",
+            )
+    except Exception:
+        # Whatever keeps the best cell from its test, what was found before is worth a report.
+        _report(folder, study, space, evaluator)
+        raise
+    report = _report(folder, study, space, evaluator, test)
     label = value_label(evaluator)
-    report = page.write_report(folder, study, space, encoder=studies.load_encoder(folder), test=test, label=label)
     if as_json:
         print_json(
             {
@@ -324,6 +388,43 @@ def _conclude(
     screen.print(f"Results: {folder}/ (open {report.name})", highlight=False, soft_wrap=True)
 
 
+def _test(evaluator: Evaluator, winner: FrozenTrial, folder: Path) -> tuple[dict[str, float], Any]:
+    """Test metrics and network of the best trial; what its training left is set aside where it is of no use."""
+    from graphnas import studies
+    from graphnas.evaluate import EvaluationFailed
+
+    place = folder / "trials" / str(winner.number)
+    test = partial(
+        test_best,
+        evaluator,
+        studies.architecture(winner),
+        seed=winner.user_attrs["graphnas:seed"],
+        budget=winner.user_attrs["graphnas:budget"],
+        folder=place,
+    )
+    try:
+        return test()
+    except (ValueError, LookupError, TypeError, AttributeError, EvaluationFailed) as error:
+        checkpoints = sorted(place.glob("*.safetensors"))
+        if not checkpoints:
+            raise
+        for path in checkpoints:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+        names = " and ".join(f"{path} to {path.name}.damaged" for path in checkpoints)
+        complain(f"{error}; renamed {names}, and the network is trained again")
+    return test()
+
+
+def _report(
+    folder: Path, study: optuna.Study, space: Space, evaluator: Evaluator, test: dict[str, float] | None = None
+) -> Path:
+    from graphnas import studies
+    from graphnas.report import page
+
+    encoder = studies.load_encoder(folder)
+    return page.write_report(folder, study, space, encoder=encoder, test=test, label=value_label(evaluator))
+
+
 def _complete() -> Any:
     from optuna.trial import TrialState
 
@@ -338,7 +439,7 @@ def _row(rank: int, trial: FrozenTrial) -> Sequence[Any]:
     return (
         rank,
         trial.number,
-        page.compact(studies.architecture(trial)),
+        page.compact(studies.architecture(trial), width=110),
         f"{trial.values[0]:.4f}",
         None if count is None else f"{count:,}",
         trial.user_attrs.get("graphnas:source", ""),
@@ -361,14 +462,26 @@ def _record(rank: int, trial: FrozenTrial) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a request to terminate end the search as an interrupt does."""
+def _terminable() -> Iterator[Callable[[], None]]:
+    """Let a request to terminate end the search as an interrupt does.
+
+    Yields:
+        What raises an interrupt that was lost: one that comes while a callback of a library runs may be swallowed.
+    """
+    lost = False
 
     def interrupt(number: int, frame: object) -> None:
+        nonlocal lost
+        lost = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def check() -> None:
+        if lost:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
