@@ -159,7 +159,9 @@ class Architecture:
         """
         try:
             data = json.loads(text)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except RecursionError:
+            raise ValueError("Expected an architecture as JSON, but the text is nested too deeply") from None
+        except ValueError as error:  # not JSON, or a number of thousands of digits
             raise ValueError(f"Expected an architecture as JSON, but {error}") from None
         return cls.from_dict(data)
 

@@ -160,3 +160,9 @@ def test_malformed_json_is_refused_by_its_place(text: str, message: str) -> None
 def test_json_is_stable() -> None:
     text = Architecture("s", (DIAMOND,)).to_json()
     assert json.loads(text)["cells"][0]["edges"] == [[0, 1], [0, 2], [1, 3], [2, 3]]
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"space": ' + "9" * 5000 + "}", "{"])
+def test_text_that_is_no_architecture_is_refused_as_json(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected an architecture as JSON, but"):
+        Architecture.from_json(text)

@@ -43,7 +43,7 @@ DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute
 SpaceArgument = Annotated[str, typer.Argument(metavar="SPACE", help="Name of a space, or path of a space file.")]
 LimitOption = Annotated[
     list[str] | None,
-    typer.Option("--limit", metavar="KEY=VALUE", help="Setting of [topology] to replace, such as max_vertices=6."),
+    typer.Option("--limit", metavar="KEY=VALUE", help="Setting of the topology to replace, such as max_vertices=6."),
 ]
 EncoderOption = Annotated[str, typer.Option("--encoder", help="Name of a trained encoder, or its folder.")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,11 @@ from graphnas.cli.console import (
     DeviceOption,
     EncoderOption,
     JsonOption,
+    LimitOption,
     SeedOption,
     choose_device,
     print_json,
+    read_limits,
     set_threads,
     writing,
 )
@@ -26,6 +29,8 @@ from graphnas.cli.console import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from graphnas.encoders import CellAutoencoder
 
 _FORMATS = (".csv", ".parquet", ".npz")
 _LARGEST = 1e15  # of a latent coordinate; far larger ones overflow float32 within a decoder
@@ -36,6 +41,7 @@ def embed(
         list[Path], typer.Argument(metavar="FILE...", help="Files of architectures: JSON, genotypes, strings, GraphML.")
     ],
     encoder: EncoderOption,
+    limit: LimitOption = None,
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .parquet or .npz.")] = Path("latents.csv"),
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
@@ -48,14 +54,13 @@ def embed(
 
       graphnas embed cells.json --encoder nasbench101 --out latents.parquet
 
-      graphnas embed genotypes.txt --encoder darts --out latents.csv
+      graphnas embed genotypes.txt --encoder darts --limit 'exclude=[]' --out latents.csv
     """
     _check_format(out)
     set_threads(1)
     from graphnas.cli.architectures import read_architectures
-    from graphnas.encoders import CellAutoencoder
 
-    model = CellAutoencoder.from_pretrained(encoder, device=choose_device(device))
+    model = _open_encoder(encoder, limit, choose_device(device))
     architectures = [one for file in files for one in read_architectures(file, model.space)]
     mu, logvar = (part.double().cpu().numpy() for part in model.encode(architectures))
     texts = [architecture.to_json() for architecture in architectures]
@@ -70,6 +75,7 @@ def embed(
 def decode(
     file: Annotated[Path, typer.Argument(help="File of latent points: .csv, .parquet or .npz, as embed writes.")],
     encoder: EncoderOption,
+    limit: LimitOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write, one architecture a line.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw each decision instead of the likeliest.")] = False,
     seed: SeedOption = 0,
@@ -86,10 +92,8 @@ def decode(
     set_threads(1)
     import torch
 
-    from graphnas.encoders import CellAutoencoder
-
     place = choose_device(device)
-    model = CellAutoencoder.from_pretrained(encoder, device=place)
+    model = _open_encoder(encoder, limit, place)
     z = _read(file)
     if z.shape[1] != model.latent_dim:
         raise BadData(f"{file}: expected {model.latent_dim} latent dimensions, but got {z.shape[1]}")
@@ -105,6 +109,19 @@ def decode(
             typer.echo(architecture.to_json())
     else:
         typer.echo(f"{len(decoded)} architectures written to {out}")
+
+
+def _open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> CellAutoencoder:
+    """A trained encoder; with `--limit`, for architectures of other limits than it was trained on."""
+    from graphnas.encoders import CellAutoencoder
+    from graphnas.spaces import Space
+
+    model = CellAutoencoder.from_pretrained(encoder, device=device)
+    if not limit:
+        return model
+    own = model.space
+    space = Space.load(own.path, **{**own.topology.settings, **read_limits(limit)})
+    return CellAutoencoder.from_pretrained(encoder, device=device, space=space)
 
 
 def _check_format(path: Path) -> None:

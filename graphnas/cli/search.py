@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from graphnas.evaluate import Evaluator
     from graphnas.spaces import Space
 
+_COVERAGE = 0.01  # least share of a space that a table must hold to be searched
+
 
 class Sampler(StrEnum):
     """What proposes cells."""
@@ -174,6 +176,7 @@ def search(
             raise BadData(f"{folder / studies.CONFIG}: evaluator: {reason}") from None
     else:
         evaluator = prepare()
+        _check_coverage(evaluator, loaded)
         # The table's own choice is written down too: another file may choose another metric.
         settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
         settings["search"]["timeout"] = timeout
@@ -189,6 +192,16 @@ def search(
             _conclude(folder, study, loaded, evaluator, screen, as_json)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; graphnas search --resume {folder} goes on") from None
+
+
+def _check_coverage(evaluator: Evaluator, space: Space) -> None:
+    """Refuse a table of so few architectures that a search would hardly ever meet one."""
+    table = getattr(evaluator, "table", None)
+    if table is not None and space.size is not None and len(table) < _COVERAGE * space.size:
+        raise typer.BadParameter(
+            f"{table.path.name} holds {len(table):,} of the {space.size:,} architectures of {space.name}, so a search "
+            "would hardly ever meet one; `graphnas evaluate` looks given ones up"
+        )
 
 
 def _encoder_name(space: Space, sampler: Sampler | None, encoder: str | None) -> str | None:

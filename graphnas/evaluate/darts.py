@@ -21,9 +21,10 @@ _TRAININGS = (10, 50)  # epochs
 class DARTSTable(ParquetTable):
     """545 architectures of the DARTS space with what was measured on them.
 
-    An architecture is looked up by the isomorphism classes of its two cells, of which the rows hold 526: some
-    genotypes differ in the order of nodes alone and were trained as if they were different. Such a class has the
-    value of its first row. The space is far larger than the table, and any other architecture has no value.
+    An architecture that is a row's genotype, vertex by vertex, has that row's value; any other is looked up by the
+    isomorphism classes of its two cells. The rows hold 526 of these: some genotypes differ in the order of nodes alone
+    and were trained as if they were different. Such a class has the value of its first row. The space is far larger
+    than the table, and other architectures have no value.
     359 rows contain the operation `none`, which the genotypes that DARTS derives, and the space that comes with the
     library, leave out.
 
@@ -65,16 +66,22 @@ class DARTSTable(ParquetTable):
 
     def row(self, architecture: Architecture) -> int | None:
         """The row of an architecture up to isomorphism of its cells; None if the table does not hold it."""
-        return self._places.get(tuple(cell.hash for cell in architecture.cells))
+        exact = self._genotypes.get(architecture.cells)
+        return self._places.get(tuple(cell.hash for cell in architecture.cells)) if exact is None else exact
+
+    @functools.cached_property
+    def _genotypes(self) -> dict[tuple[Cell, ...], int]:
+        found = {}
+        for row, text in enumerate(self.column("architecture").tolist()):
+            try:
+                found[from_genotype(text).cells] = row
+            except ValueError as error:
+                raise ValueError(f"{self.path}: row {row}: {error}") from None
+        return found
 
     @functools.cached_property
     def _places(self) -> dict[tuple[str, ...], int]:
-        cells: list[Cell] = []
-        for row, text in enumerate(self.column("architecture").tolist()):
-            try:
-                cells += from_genotype(text).cells
-            except ValueError as error:
-                raise ValueError(f"{self.path}: row {row}: {error}") from None
+        cells = [cell for genotype in self._genotypes for cell in genotype]
         vocabulary = sorted({op for cell in cells for op in cell.ops})
         arrays = to_arrays(cells, vocabulary)
         # Equal to Cell.hash, for all cells at once.

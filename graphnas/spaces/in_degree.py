@@ -146,6 +146,9 @@ class InDegreeTopology(FixedTopology):
     def check(self, cell: Cell) -> None:
         """Refuse a cell with another layout, in-degree or operation, or with two operations on one state."""
         inputs = len(self.inputs)
+        for vertex, op in enumerate(cell.ops):
+            if op in self.exclude:
+                raise ValueError(f"vertex {vertex}: {op!r} is excluded here (a space with exclude = [] allows it)")
         self.check_labels(cell, (SUM, *self.decisions[0].choices))
         sums = [vertex for vertex, op in enumerate(cell.ops) if op == SUM]
         if len(sums) != self.nodes:

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from typer.testing import CliRunner, Result
 
+from graphnas.cell import Architecture
 from graphnas.cli.main import app
+from graphnas.formats.darts import to_genotype
+from graphnas.spaces import Space
 
 
 def run(*arguments: object) -> Result:
@@ -36,3 +40,22 @@ def test_a_wrong_number_of_classes_is_found_by_the_check(small_space: Path, tmp_
         result = run("spaces", "check", path)
         assert result.exit_code == code, result.stderr
     assert "size: expected 2,532, the number of classes, but got 2,533" in result.stderr
+
+
+def test_a_table_of_a_sliver_of_the_space_is_not_searched(small_table: Path, tmp_path: Path) -> None:
+    result = run("search", "nasbench101", "--objective", f"table:{small_table}", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "holds 2,532 of the 423,624" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_genotypes_with_none_are_embedded_where_the_limits_allow_it(tmp_path: Path) -> None:
+    (one,) = Space.load("darts", exclude=[]).sample(1, np.random.default_rng(3))
+    (tmp_path / "one.txt").write_text(to_genotype(one).replace("sep_conv_3x3", "none"))
+    command = ("embed", tmp_path / "one.txt", "--encoder", "darts", "--out", tmp_path / "z.csv")
+    refused = run(*command)
+    assert refused.exit_code == 3
+    assert "'none' is excluded here" in refused.stderr
+    assert run(*command, "--limit", "exclude=[]").exit_code == 0
+    decoded = run("decode", tmp_path / "z.csv", "--encoder", "darts").stdout
+    Space.load("darts").validate(Architecture.from_json(decoded))
