@@ -1,0 +1,52 @@
+"""One search, one folder: an Optuna study that survives the death of everything around it.
+
+A folder holds `study.db` (the trials), `config.toml` (what was asked for), `environment.json` (versions, seed,
+machine, command) and `trials/NUMBER/` (what evaluations write). One coordinator at a time, `run`, asks for proposals
+and writes results; workers only evaluate. A trial's row is the record of its state:
+
+- running, without an architecture: the coordinator died while it asked. The trial is failed as
+  `INTERRUPTED` and counts for nothing.
+- running, with an architecture: the candidate is evaluated again, under the same number. Only deaths that it may have
+  caused count against it, at most `max_attempts`: those of its worker, and those of a coordinator that evaluated it in
+  its own process and got no further with it than before.
+- finished: never touched again. Everything about a trial is written before its state, so a finished trial is whole.
+
+Nothing is unpickled from disk.
+"""
+
+from graphnas.studies.coordinator import Event, run
+from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
+from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
+from graphnas.studies.lock import LOCK
+from graphnas.studies.records import environment, to_toml, write_text
+from graphnas.studies.settings import CONFIG, SAMPLERS, load_encoder, load_space, make_sampler, read_config, setting
+from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, best, finished
+
+__all__ = [
+    "CONFIG",
+    "DATABASE",
+    "ENVIRONMENT",
+    "EXHAUSTED",
+    "INTERRUPTED",
+    "LOCK",
+    "SAMPLERS",
+    "Event",
+    "StudyError",
+    "StudyLocked",
+    "TooManyFailures",
+    "architecture",
+    "best",
+    "create",
+    "environment",
+    "finished",
+    "folder_of",
+    "load_encoder",
+    "load_space",
+    "make_sampler",
+    "read_config",
+    "resume",
+    "run",
+    "setting",
+    "to_toml",
+    "write_text",
+]

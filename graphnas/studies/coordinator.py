@@ -1,0 +1,395 @@
+"""The one process of a search that asks, hands out evaluations and writes what came of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+
+from graphnas import engines
+from graphnas.cell import Architecture
+from graphnas.studies.errors import StudyError, TooManyFailures
+from graphnas.studies.folder import DATABASE, folder_of, reason_of
+from graphnas.studies.lock import LOCK, coordinator_lock
+from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, finished
+
+if TYPE_CHECKING:
+    from graphnas.evaluate.protocol import Evaluator, Result
+    from graphnas.spaces import Space
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a trial of a running search."""
+
+    kind: str
+    """`"started"`, `"progress"`, `"retried"`, `"finished"`, `"failed"` or, once, `"exhausted"`."""
+    number: int
+    """Number of the trial."""
+    architecture: Architecture
+    """The candidate."""
+    source: str
+    """What proposed it."""
+    values: tuple[float, ...] = ()
+    """Objectives of a finished trial."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of a finished trial, or of the step just reported."""
+    step: int | None = None
+    """Step of a progress report."""
+    seconds: float = 0.0
+    """Seconds that the finished evaluation took."""
+    reason: str = ""
+    """Why the trial failed or is tried again."""
+
+
+def run(
+    study: optuna.Study,
+    space: Space,
+    evaluator: Evaluator,
+    *,
+    n_trials: int,
+    executor: Executor | None = None,
+    timeout: float | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    parallel: int | None = None,
+    max_attempts: int = 3,
+    max_failure_rate: float = 0.5,
+) -> None:
+    """Ask, evaluate and tell until the study holds `n_trials` finished trials.
+
+    A candidate that fails, whatever the reason, becomes a failed trial with the attribute `graphnas:reason`, and the
+    search goes on. A candidate whose worker was lost is tried again.
+
+    Args:
+        study: From `create` or `resume`, or any Optuna study.
+        space: Search space that maps proposals to architectures.
+        evaluator: Judges them.
+        n_trials: Finished trials in the study at the end, those of earlier runs included.
+        executor: Where candidates are evaluated; in this process if None.
+        timeout: Seconds after which no further candidate starts.
+        on_event: Called in this thread with everything that happens.
+        budget: Budget of each evaluation; the evaluator's default if None.
+        seed: Seed of each evaluation.
+        parallel: Candidates under way at once; the executor's number of workers if None.
+        max_attempts: Attempts for a candidate whose worker died, or that was evaluated in this process and has taken
+            it along: a killed process counts, unless the evaluation had reported more steps than any attempt before.
+        max_failure_rate: Above this share of failures, among at least ten candidates of this run, the search stops.
+
+    The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
+
+    Raises:
+        StudyLocked: if another coordinator is at work on the study's folder.
+        StudyError: if the database fails.
+        TooManyFailures: above the failure rate.
+        KeyboardInterrupt: candidates under way stay to be evaluated again, without an attempt counted.
+    """
+    workers = getattr(executor, "workers", None) or getattr(executor, "_max_workers", None) or 1
+    coordinator = _Coordinator(
+        study,
+        space,
+        evaluator,
+        executor,
+        on_event or (lambda event: None),
+        budget,
+        seed,
+        max_attempts,
+        max_failure_rate,
+    )
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    folder = folder_of(study)
+    with contextlib.nullcontext() if folder is None else coordinator_lock(folder):
+        try:
+            coordinator.run(n_trials, parallel or workers, deadline)
+        except StorageInternalError as error:
+            place = "the study's storage" if folder is None else folder / DATABASE
+            raise StudyError(f"{place} failed: {reason_of(error)}") from error
+
+
+@dataclass
+class _Lease:
+    """A candidate under way."""
+
+    number: int
+    trial_id: int
+    architecture: Architecture
+    source: str
+    attempt: int
+    """Number of the attempt under way, or of those that count against the candidate while it waits."""
+    started: float
+    steps: int = 0
+    """Steps that this attempt has reported from another process."""
+    reached: int = 0
+    """Steps that the attempt which got furthest has reported, this one not included."""
+
+
+class _Coordinator:
+    """The one process that asks and writes."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        evaluator: Evaluator,
+        executor: Executor | None,
+        on_event: Callable[[Event], None],
+        budget: int | None,
+        seed: int,
+        max_attempts: int,
+        max_failure_rate: float,
+    ) -> None:
+        self.study = study
+        self.space = space
+        self.executor = executor
+        # Threads die together with the candidate's process, which is this one.
+        self.own_process = executor is None or isinstance(executor, ThreadPoolExecutor)
+        # Engines that can hold a value in each worker spare sending the evaluator with every candidate.
+        share = getattr(executor, "share", None)
+        self.evaluator = evaluator if share is None else share(evaluator)
+        self.on_event = on_event
+        self.budget = budget
+        self.seed = seed
+        self.max_attempts = max_attempts
+        self.max_failure_rate = max_failure_rate
+        self.folder = folder_of(study)
+        self.objectives: list[str] = study.user_attrs.get("graphnas:objectives", ["value"])
+        self.pending: dict[Future[str], _Lease] = {}
+        self.queue: list[_Lease] = []
+        self.outcomes: list[bool] = []
+        self.exhausted = False
+
+    def run(self, n_trials: int, parallel: int, deadline: float) -> None:
+        self._recover()
+        count = len(finished(self.study))
+        try:
+            while True:
+                while len(self.pending) < parallel and time.monotonic() < deadline:
+                    if self.queue:
+                        self._start(self.queue.pop(0))
+                    elif count + len(self.pending) < n_trials and not self.exhausted:
+                        lease = self._ask()
+                        if lease is not None:
+                            self._start(lease)
+                    else:
+                        break
+                    # A call that ran in this process has finished already.
+                    if any(future.done() for future in self.pending):
+                        break
+                if not self.pending:
+                    return
+                done, _ = wait(self.pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                self._watch()
+                for future in done:
+                    count += self._finish(future)
+                self._check_failure_rate()
+        except KeyboardInterrupt:
+            for future, lease in self.pending.items():
+                future.cancel()
+                self._set(lease, "attempts", lease.attempt - 1)
+            raise
+
+    def _recover(self) -> None:
+        """Take up what a coordinator that died has left behind."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if "graphnas:architecture" not in trial.user_attrs:
+                self._discard(trial._trial_id, trial.number, INTERRUPTED)
+                # An enqueued candidate is asked for once more; the sampler's next proposal replaces any other.
+                if "fixed_params" in trial.system_attrs:
+                    self.study.enqueue_trial(trial.system_attrs["fixed_params"])
+                continue
+            candidate = architecture(trial)
+            lease = _Lease(
+                trial.number,
+                trial._trial_id,
+                candidate,
+                trial.user_attrs.get("graphnas:source", ""),
+                trial.user_attrs.get("graphnas:attempts", 0),
+                time.monotonic(),
+            )
+            self._acquit(lease, trial.user_attrs.get("graphnas:lease", {}))
+            if "graphnas:source" not in trial.user_attrs:
+                lease.source = "interrupted"
+                self._set(lease, "source", lease.source)
+            if "graphnas:hash" not in trial.user_attrs:
+                self._set(lease, "hash", self.space.hash(candidate))
+            if lease.attempt >= self.max_attempts:
+                self._fail(lease, f"lost {lease.attempt} times while it was evaluated")
+            else:
+                self.queue.append(lease)
+
+    def _acquit(self, lease: _Lease, record: Mapping[str, Any]) -> None:
+        """Take back what a coordinator counted against the candidate that it had under way, if it got further."""
+        place = self._place(lease)
+        steps = 0 if place is None else len(engines.read_progress(place))
+        before = record.get("reached", 0)
+        if record.get("own_process", True) and steps > before:
+            lease.attempt = 0
+        lease.reached = max(before, steps)
+
+    def _ask(self) -> _Lease | None:
+        """A new candidate, or None if there is no other."""
+        trial: optuna.Trial | None = None
+        try:
+            trial = self.study.ask()
+            candidate = self.space.suggest(trial)
+        except BaseException:
+            if trial is not None and "graphnas:architecture" not in trial.user_attrs:
+                self._discard(trial._trial_id, trial.number, INTERRUPTED)
+            raise
+        # Optuna does not ask the sampler about an enqueued trial, and its own samplers do not say what they do.
+        enqueued = "fixed_params" in self.study._storage.get_trial(trial._trial_id).system_attrs
+        default = "enqueued" if enqueued else type(self.study.sampler).__name__
+        source = str(trial.user_attrs.get("graphnas:source", default))
+        lease = _Lease(trial.number, trial._trial_id, candidate, source, 0, time.monotonic())
+        if "graphnas:source" not in trial.user_attrs:
+            self._set(lease, "source", source)
+        if source == f"fallback: {EXHAUSTED}":
+            self.exhausted = True
+            self._discard(lease.trial_id, lease.number, EXHAUSTED)
+            self._emit(lease, "exhausted", reason=EXHAUSTED)
+            return None
+        return lease
+
+    def _start(self, lease: _Lease) -> None:
+        lease.attempt += 1
+        lease.started = time.monotonic()
+        lease.reached = max(lease.reached, lease.steps)
+        lease.steps = 0
+        owner = {"owner": f"{socket.gethostname()}:{os.getpid()}", "attempt": lease.attempt}
+        self._set(lease, "lease", {**owner, "own_process": self.own_process, "reached": lease.reached})
+        # Whoever finds the trial running knows that this process has died. A candidate in another process is not the
+        # cause; its attempt counts once its worker is known to have died.
+        self._set(lease, "attempts", lease.attempt if self.own_process else lease.attempt - 1)
+        self._emit(lease, "started")
+        place = self._place(lease)
+        call = partial(
+            engines.evaluate,
+            self.evaluator,
+            lease.architecture.to_json(),
+            budget=self.budget,
+            seed=self.seed,
+            folder=None if place is None else str(place),
+            objectives=tuple(self.objectives),
+        )
+        if self.executor is not None:
+            self.pending[self.executor.submit(call)] = lease
+            return
+        future: Future[str] = Future()
+        self.pending[future] = lease
+        try:
+            future.set_result(call(report=partial(self._progress, lease)))
+        except Exception as error:  # whatever an evaluator raises fails its candidate, as in another process
+            future.set_exception(error)
+
+    def _finish(self, future: Future[str]) -> int:
+        """Write what became of a candidate; 1 if its trial has finished, 0 if it is tried again."""
+        from graphnas.evaluate.protocol import EvaluationFailed, Result
+
+        lease = self.pending.pop(future)
+        if not self.own_process:
+            self._set(lease, "attempts", lease.attempt)
+        try:
+            result = Result.from_json(future.result())
+            values = engines.objective_values(result, self.objectives)
+        except (engines.WorkerLost, BrokenExecutor) as error:
+            if lease.attempt < self.max_attempts:
+                self.queue.append(lease)
+                self._emit(lease, "retried", reason=str(error))
+                return 0
+            self._fail(lease, f"{error}, in each of {lease.attempt} attempts")
+        except (EvaluationFailed, engines.EngineError) as error:
+            self._fail(lease, str(error))
+        except Exception as error:  # an evaluator may raise anything; the trial keeps what it said
+            self._fail(lease, f"{type(error).__name__}: {error}")
+        else:
+            self._complete(lease, result, values)
+        return 1
+
+    def _complete(self, lease: _Lease, result: Result, values: tuple[float, ...]) -> None:
+        self._set(lease, "metrics", dict(result.metrics))
+        self._set(lease, "curve", {name: list(curve) for name, curve in result.curve.items()})
+        self._set(lease, "seconds", result.seconds)
+        self._set(lease, "cost", result.cost)
+        self._set(lease, "seed", result.seed)
+        self._set(lease, "budget", result.budget)
+        if result.predictions:
+            # Relative, so that a search's folder can move.
+            paths = {
+                name: path if self.folder is None else os.path.relpath(path, self.folder)
+                for name, path in result.predictions.items()
+            }
+            self._set(lease, "predictions", {name: str(path) for name, path in paths.items()})
+        if len(values) == 1:
+            for step, value in enumerate(_objective_curve(result), start=1):
+                self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
+        self.study.tell(lease.number, list(values))
+        self.outcomes.append(True)
+        self._emit(lease, "finished", values=values, metrics=dict(result.metrics), seconds=result.seconds)
+
+    def _fail(self, lease: _Lease, reason: str) -> None:
+        self._set(lease, "reason", reason)
+        self._set(lease, "seconds", time.monotonic() - lease.started)
+        self._set(lease, "seed", self.seed)
+        self._set(lease, "budget", self.budget)
+        self.study.tell(lease.number, state=TrialState.FAIL)
+        self.outcomes.append(False)
+        self._emit(lease, "failed", reason=reason, seconds=time.monotonic() - lease.started)
+
+    def _discard(self, trial_id: int, number: int, reason: str) -> None:
+        self.study._storage.set_trial_user_attr(trial_id, "graphnas:reason", reason)
+        self.study.tell(number, state=TrialState.FAIL)
+
+    def _check_failure_rate(self) -> None:
+        failures = self.outcomes.count(False)
+        if len(self.outcomes) >= 10 and failures > self.max_failure_rate * len(self.outcomes):
+            last = next(
+                trial.user_attrs["graphnas:reason"]
+                for trial in reversed(finished(self.study))
+                if "graphnas:reason" in trial.user_attrs
+            )
+            raise TooManyFailures(f"{failures} of {len(self.outcomes)} candidates failed, the last one: {last}")
+
+    def _set(self, lease: _Lease, name: str, value: Any) -> None:
+        # A Trial object would ask the sampler again for a trial that an earlier coordinator left behind.
+        self.study._storage.set_trial_user_attr(lease.trial_id, f"graphnas:{name}", value)
+
+    def _place(self, lease: _Lease) -> Path | None:
+        return None if self.folder is None else self.folder / "trials" / str(lease.number)
+
+    def _watch(self) -> None:
+        """Report the steps that candidates in other processes have written since the last look."""
+        for lease in self.pending.values():
+            place = self._place(lease)
+            if self.executor is not None and place is not None:
+                for step, metrics in engines.read_progress(place, after=lease.steps):
+                    lease.steps += 1
+                    self._progress(lease, step, metrics)
+        if self.folder is not None:
+            os.utime(self.folder / LOCK)
+
+    def _progress(self, lease: _Lease, step: int, metrics: Mapping[str, float]) -> None:
+        self._emit(lease, "progress", step=step, metrics=metrics)
+
+    def _emit(self, lease: _Lease, kind: str, **details: Any) -> None:
+        self.on_event(Event(kind, lease.number, lease.architecture, lease.source, **details))
+
+
+def _objective_curve(result: Result) -> tuple[float, ...]:
+    """The curve of the objective: the one that ends in, or at least reaches, the value; empty if there is none."""
+    for curve in result.curve.values():
+        if curve and curve[-1] == result.value:
+            return curve
+    return next((curve for curve in result.curve.values() if result.value in curve), ())
