@@ -191,6 +191,7 @@ def _resolve(value: Any) -> Any:
         return value
     held = _held[value]
     if isinstance(held, bytes):
+        # What this program pickled for its own worker, over their pipe: never the content of a file.
         held = _held[value] = pickle.loads(held)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(_threads)
