@@ -254,12 +254,51 @@ def to_arrays(cells: Sequence[Cell], vocabulary: Sequence[str], *, width: int | 
 
 
 def from_arrays(arrays: CellArrays, vocabulary: Sequence[str]) -> list[Cell]:
-    """Inverse of `to_arrays`."""
-    edges: list[list[tuple[int, int]]] = [[] for _ in range(arrays.n)]
-    for row, i, j in np.argwhere(arrays.adjacency).tolist():
-        edges[row].append((i, j))
-    names = [[vocabulary[code] for code in row if code >= 0] for row in arrays.ops.tolist()]
-    return [Cell(tuple(ops), frozenset(pairs)) for ops, pairs in zip(names, edges, strict=True)]
+    """Inverse of `to_arrays`.
+
+    Raises:
+        ValueError: if a row is no cell.
+    """
+    n, v = arrays.ops.shape
+    pair = [(i, j) for i in range(v) for j in range(v)]
+    rows, codes = np.nonzero(arrays.adjacency.reshape(n, -1))
+    ends = np.cumsum(np.bincount(rows, minlength=n)).tolist()
+    places = codes.tolist()
+    # Many cells have the same operations, and share one tuple.
+    kinds, kind = np.unique(arrays.ops, axis=0, return_inverse=True)
+    names = [tuple(vocabulary[code] for code in row if code >= 0) for row in kinds.tolist()]
+    cells = []
+    start = 0
+    for checked, which, end in zip(_well_formed(arrays, vocabulary).tolist(), kind.reshape(-1).tolist(), ends, strict=True):
+        edges = frozenset([pair[place] for place in places[start:end]])
+        cells.append(_trusted_cell(names[which], edges) if checked else Cell(names[which], edges))
+        start = end
+    return cells
+
+
+def _well_formed(arrays: CellArrays, vocabulary: Sequence[str]) -> BoolArray:
+    """`n`: what `Cell` asks of its vertices and edges, for all rows at once."""
+    n, v = arrays.ops.shape
+    inputs, vertex = sum(map(is_input, vocabulary)), np.arange(v)
+    last = (arrays.ops >= 0).sum(1)[:, None] - 1
+    inner = (arrays.ops > inputs) & (arrays.ops < len(vocabulary)) & (vertex >= inputs)
+    # Inputs in their order, then inner vertices, then the output, then padding.
+    expected = np.where(vertex < inputs, arrays.ops == vertex, inner)
+    expected = np.where(vertex == last, arrays.ops == inputs, expected)
+    expected = np.where(vertex > last, arrays.ops == -1, expected)
+    forward = np.triu(np.ones((v, v), dtype=bool), 1)
+    forward[:, :inputs] = False
+    allowed = forward & (vertex <= last)[:, None, :]
+    result: BoolArray = expected.all(1) & (last[:, 0] >= inputs) & ~(arrays.adjacency & ~allowed).any((1, 2))
+    return result
+
+
+def _trusted_cell(ops: tuple[str, ...], edges: frozenset[tuple[int, int]]) -> Cell:
+    """A cell whose vertices and edges have been checked already."""
+    cell = object.__new__(Cell)
+    object.__setattr__(cell, "ops", ops)
+    object.__setattr__(cell, "edges", edges)
+    return cell
 
 
 @functools.lru_cache(maxsize=4096)

@@ -57,6 +57,18 @@ def read_architectures(path: Path, space: Space | None = None) -> list[Architect
     return found
 
 
+def read_architecture(text: str, space: Space) -> Architecture:
+    """The architecture that a text writes in any of the notations of `read_architectures` but GraphML.
+
+    Raises:
+        ValueError: if it writes none, or one that is not legal in the space.
+    """
+    text = text.strip()
+    architecture = _read(text if text.startswith((_STRING, _GENOTYPE)) else _json(text), space)
+    space.validate(architecture)
+    return architecture
+
+
 def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > _LARGEST:

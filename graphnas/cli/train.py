@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import os
+import shutil
+import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +20,7 @@ from graphnas.cli.console import (
     BadData,
     Device,
     DeviceOption,
+    Failed,
     JsonOption,
     LimitOption,
     SeedOption,
@@ -23,6 +30,7 @@ from graphnas.cli.console import (
     open_space,
     print_json,
     print_table,
+    read_limits,
     set_threads,
     writing,
 )
@@ -31,10 +39,31 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from graphnas.analysis import TrainingSplit
     from graphnas.cell import CellArrays
+    from graphnas.encoders import CellAutoencoder
+    from graphnas.encoders.objective import Recipe
     from graphnas.spaces import Space
 
 _FEWEST = 50  # architectures; a tenth of them is held out
+_FEWEST_HELD_OUT = 5
+_MINUTES = 8.0
+
+
+class Model(StrEnum):
+    """Kinds of autoencoder."""
+
+    graph = "graph"
+    svge = "svge"
+    dvae = "dvae"
+
+
+class Precision(StrEnum):
+    """Of matrix products."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 def train(
@@ -45,108 +74,287 @@ def train(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an encoder that the folder holds.")] = False,
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0.01, help="Minutes of training; of CPU time where it runs on the CPU.")
-    ] = 8.0,
+        float | None,
+        typer.Option(
+            "--minutes",
+            min=0.01,
+            help="Minutes of training, of CPU time where it runs on the CPU; 8 if --steps is not given either.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help="Steps of training; without --minutes, equal on every run of the CPU."),
+    ] = None,
+    model: Annotated[
+        Model | None,
+        typer.Option("--model", help="Our graph encoder (the default), SVGe as published, or D-VAE's encoder."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="ENCODER", help="Encoder whose weights to start from.")
+    ] = None,
+    latent_dim: Annotated[
+        int | None,
+        typer.Option("--latent-dim", min=2, help="Latent dimensions of one cell; 32, or 56 of svge and dvae."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="CSV or Parquet with the columns architecture and value; the encoder learns to predict the value.",
+        ),
+    ] = None,
     cells: Annotated[
         int, typer.Option("--cells", min=100, help="Architectures to draw where the space is too large to list.")
     ] = 200_000,
     held_out: Annotated[
         int, typer.Option("--held-out", min=10, help="Architectures kept for measuring quality.")
     ] = 5_000,
-    latent_dim: Annotated[int, typer.Option("--latent-dim", min=2, help="Latent dimensions of one cell.")] = 32,
+    share: Annotated[
+        float,
+        typer.Option("--share", min=0, max=1, help="Share of the architectures not held out to fit to, such as 0.1."),
+    ] = 1.0,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=2, help="Cells a step; that of the model's recipe if not given.")
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option("--beta", min=0, help="Weight of the KL divergence; that of the recipe if not given."),
+    ] = None,
     seed: SeedOption = 0,
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="Threads; more than one is slower on a machine that is busy.")
     ] = 1,
     device: DeviceOption = Device.auto,
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="Of matrix products; auto is bfloat16 on a GPU.")
+    ] = Precision.auto,
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the loss; on a GPU if not given.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Folder of TensorBoard's event files.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit an encoder and a decoder of cells to a space, measure them, and write them to a folder.
 
-    No accuracy takes part. A run that was killed goes on when the same command is typed again.
+    No accuracy takes part unless --labels are given. A run that was killed goes on when the same command is typed
+    again. Under torchrun, the processes share each batch.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       graphnas train nasbench101 --minutes 8 --out encoders/mine
+
+      graphnas train enas --model svge --steps 20000
+
+      torchrun --nproc-per-node 2 -m graphnas train nasbench101
     """
     set_threads(threads)
     import numpy as np
 
     from graphnas import studies
-    from graphnas.encoders import CellAutoencoder, fit, quality
+    from graphnas.analysis import training_split
+    from graphnas.cli.encoder_card import card, thinned
+    from graphnas.cli.fit_display import FitDisplay
+    from graphnas.encoders import fit, quality
+    from graphnas.encoders.fitting import CollapseError
+    from graphnas.report import loss_curve
 
     loaded = open_space(space, limit)
     place = choose_device(device)
     folder = out or Path("encoders") / loaded.name
     if (folder / "config.toml").exists() and not overwrite:
         raise typer.BadParameter(f"{folder} holds an encoder already; choose another --out, or give --overwrite")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    began = time.process_time(), time.perf_counter()
-    arrays = _cells(loaded, cells, seed)
-    number = arrays.n // len(loaded.cell_names)
-    if number < _FEWEST:
-        raise BadData(f"{space}: expected at least {_FEWEST} architectures to fit an encoder to, but got {number}")
-    held_out = min(held_out, number // 10)
-    order = np.random.default_rng(seed).permutation(number)
-    apart, rest = loaded.take(arrays, order[:held_out]), loaded.take(arrays, order[held_out:])
-    model = CellAutoencoder.for_space(loaded, latent_dim=latent_dim, seed=seed)
-    screen = console()
-
-    def progress(row: Mapping[str, float]) -> None:
-        if as_json or int(row["step"]) % 200:
-            return
-        kept = f"  reconstruction {row['reconstruction']:.4f}" if "reconstruction" in row else ""
-        screen.print(
-            f"step {int(row['step']):>6}  {row['done']:>4.0%}  loss {row['loss']:.3f}  reconstruction "
-            f"{row['reconstruction_nats']:.3f} nats  KL {row['kl_nats']:.2f} nats{kept}",
-            highlight=False,
-        )
-
-    fit(
-        model,
-        rest,
-        validation=loaded.take(apart, np.arange(min(held_out, 1000))),
-        targets=_targets(loaded, rest),
-        seed=seed,
-        device=place,
-        minutes=minutes,
-        steps=10**6,
-        checkpoint=folder / "checkpoint",
-        progress=progress,
+    if share == 0:
+        raise typer.BadParameter("--share 0: expected a number above 0")
+    autoencoder = _autoencoder(loaded, model, start, latent_dim, seed)
+    recipe = _recipe(autoencoder.kind, labelled=labels is not None, batch_size=batch_size, beta=beta)
+    on_gpu = place == "cuda"
+    compiled = on_gpu if compiled is None else compiled
+    products: Literal["float32", "bfloat16"] = (
+        "bfloat16" if precision is Precision.bfloat16 or (precision is Precision.auto and on_gpu) else "float32"
     )
-    measured = quality(model, apart, train=rest, seed=seed)
-    model.save_pretrained(folder)
+    if minutes is None and steps is None:
+        minutes = _MINUTES
+    with contextlib.ExitStack() as stack:
+        place, rank, world = stack.enter_context(_processes(place))
+        if rank == 0:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        began = time.process_time(), time.perf_counter()
+        split = training_split(loaded, held_out=held_out, seed=seed, cells=cells, share=share)
+        parts = len(loaded.cell_names)
+        number = (split.train.n + split.held_out.n) // parts
+        if number < _FEWEST:
+            raise BadData(f"{space}: expected at least {_FEWEST} architectures to fit an encoder to, but got {number}")
+        values, about_labels = None, None
+        if labels is not None:
+            split, values, about_labels = _labelled(labels, split, loaded)
+        apart = split.held_out.n // parts
+        scalars = stack.enter_context(_tensorboard(tensorboard)) if tensorboard is not None and rank == 0 else None
+        display = stack.enter_context(FitDisplay(console())) if rank == 0 and not as_json else None
+
+        def progress(row: Mapping[str, float]) -> None:
+            if display is not None:
+                display(row)
+            if scalars is not None:
+                scalars(row)
+
+        checkpoint = folder / "checkpoint"
+        try:
+            history = fit(
+                autoencoder,
+                split.train,
+                validation=loaded.take(split.held_out, np.arange(min(apart, 1000))),
+                targets=_targets(loaded, split.train),
+                labels=values,
+                seed=seed,
+                device=place,
+                minutes=minutes,
+                steps=10**9 if steps is None else steps,
+                recipe=recipe,
+                precision=products,
+                compiled=compiled,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
+        except (CollapseError, FloatingPointError) as error:
+            if rank == 0:
+                # The same command would come to the same end; another may begin anew.
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            advice = "; a lower --beta keeps more of it" if isinstance(error, CollapseError) else ""
+            raise Failed(f"no encoder was written to {folder}: {error}{advice}") from None
+    if rank:
+        return
+    measured = quality(autoencoder, split.held_out, train=split.train, seed=seed)
     record: dict[str, Any] = {
         "space": loaded.name,
+        "model": autoencoder.kind,
+        "latent_dim": autoencoder.cell_dim,
+        "parameters": sum(parameter.numel() for parameter in autoencoder.parameters()),
         "quality": measured,
-        "cells": int(rest.n),
-        "held_out": held_out,
+        "cells": int(split.train.n),
+        "held_out": apart,
+        "labels": about_labels,
         "seed": seed,
+        "steps": int(history[-1]["step"]) if history else 0,
+        "cells_per_second": statistics.median(row["cells_per_second"] for row in history) if history else 0.0,
         "device": place,
+        "processes": world,
+        "precision": products,
+        "compiled": compiled,
+        "recipe": dataclasses.asdict(recipe),
+        "settings": {
+            "limit": read_limits(limit),
+            "cells": cells,
+            "held_out": held_out,
+            "share": share,
+            "minutes": minutes,
+            "steps": steps,
+            "threads": threads,
+            "from": start,
+        },
         "cpu_seconds": time.process_time() - began[0],
         "seconds": time.perf_counter() - began[1],
         "environment": studies.environment(seed),
+        "history": thinned(history),
     }
-    studies.write_text(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
-    studies.write_text(folder / "README.md", _card(loaded, record, latent_dim, minutes))
+    with writing(folder):
+        autoencoder.save_pretrained(folder)
+        studies.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")
+        if history:
+            studies.write_text(folder / "loss.svg", loss_curve(record["history"]))
+        studies.write_text(folder / "README.md", card(loaded, record))
+        with contextlib.suppress(OSError):
+            checkpoint.rmdir()
     if as_json:
         print_json({"folder": str(folder), **record})
         return
     rows = [(name.replace("_", " "), f"{value:.4f}") for name, value in measured.items()]
-    print_table(f"Quality on {held_out:,} held-out architectures", ("measure", "value"), rows, right="value")
-    screen.print(f"Encoder: {folder}/", highlight=False, soft_wrap=True)
+    print_table(f"Quality on {apart:,} held-out architectures", ("measure", "value"), rows, right="value")
+    console().print(f"Encoder: {folder}/", highlight=False, soft_wrap=True)
 
 
-def _cells(space: Space, number: int, seed: int) -> CellArrays:
-    """The cells of all architectures of a small space, or of so many different random ones."""
-    import numpy as np
+def _autoencoder(
+    space: Space, model: Model | None, start: str | None, latent_dim: int | None, seed: int
+) -> CellAutoencoder:
+    """The autoencoder to fit: a new one, or one whose training goes on."""
+    from graphnas.encoders import CellAutoencoder
 
-    if space.size is not None and space.size <= 1_000_000 and len(space.cell_names) == 1:
-        return space.enumerate_arrays(raw=True)
-    arrays = space.sample_arrays(number, np.random.default_rng((seed, 1)))
-    _, first = np.unique(np.array(space.hashes(arrays)), return_index=True)
-    return space.take(arrays, np.sort(first))
+    if start is None:
+        kind = (model or Model.graph).value
+        try:
+            return CellAutoencoder.for_space(space, kind=kind, latent_dim=latent_dim, seed=seed)
+        except ValueError as error:
+            raise typer.BadParameter(f"--model {kind}: {error}") from None
+    found = CellAutoencoder.from_pretrained(start, space=space)
+    if model is not None and model.value != found.kind:
+        raise typer.BadParameter(f"--model {model.value}: {start} is of the kind {found.kind}")
+    if latent_dim is not None and latent_dim != found.cell_dim:
+        raise typer.BadParameter(f"--latent-dim {latent_dim}: {start} has {found.cell_dim}")
+    return found
+
+
+def _recipe(kind: str, *, labelled: bool, batch_size: int | None, beta: float | None) -> Recipe:
+    """The recipe of a kind of model, with what the user replaces."""
+    from graphnas.encoders.objective import SVGE, SVGE_FINE_TUNING, Recipe
+
+    recipe = Recipe() if kind != "svge" else SVGE_FINE_TUNING if labelled else SVGE
+    given: dict[str, Any] = {"batch_size": batch_size, "beta": beta}
+    return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def _labelled(
+    path: Path, split: TrainingSplit, space: Space
+) -> tuple[TrainingSplit, NDArray[np.float64], dict[str, Any]]:
+    """The split with all labelled architectures in its training set, their labels, and what to record of them."""
+    from graphnas.cli.labels import read_labels, with_labels
+
+    labelled = with_labels(split, read_labels(path, space), space)
+    left = labelled.split.held_out.n // len(space.cell_names)
+    if left < _FEWEST_HELD_OUT:
+        raise BadData(
+            f"{path}: expected at least {_FEWEST_HELD_OUT} architectures to stay held out, but all others than {left} "
+            "have labels"
+        )
+    about = {"file": str(path), "known": labelled.known, "added": labelled.added}
+    return labelled.split, labelled.values, about
+
+
+@contextlib.contextmanager
+def _processes(device: str) -> Iterator[tuple[str, int, int]]:
+    """Join the other processes of a torchrun, if there is one; yields device, rank and number of processes."""
+    from torch import cuda, distributed
+
+    if not distributed.is_torchelastic_launched():
+        yield device, 0, 1
+        return
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        cuda.set_device(device)
+    distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    try:
+        yield device, distributed.get_rank(), distributed.get_world_size()
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """What writes the figures of a row as scalars."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise Failed("--tensorboard needs a package that is not there: pip install 'graphnas[tensorboard]'") from None
+    with writing(folder), SummaryWriter(str(folder)) as writer:
+
+        def write(row: Mapping[str, float]) -> None:
+            for name, value in row.items():
+                if name not in ("step", "steps"):
+                    writer.add_scalar(f"train/{name}", value, int(row["step"]))
+
+        yield write
 
 
 def _targets(space: Space, arrays: CellArrays) -> NDArray[np.float64] | None:
@@ -159,19 +367,3 @@ def _targets(space: Space, arrays: CellArrays) -> NDArray[np.float64] | None:
         return None
     parameters, macs = count_costs(arrays, space.operations, space.network)
     return np.log(np.column_stack([parameters, macs]).astype(np.float64))
-
-
-def _card(space: Space, record: Mapping[str, Any], latent_dim: int, minutes: float) -> str:
-    measures = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in record["quality"].items())
-    return (
-        f"# Encoder of {space.title}\n\n"
-        f"A variational graph autoencoder between cells of `{space.name}` ({space.paper}) and a latent space of "
-        f"{latent_dim} dimensions a cell, fitted by `graphnas train` to {record['cells']:,} cells without any "
-        f"accuracy, in {minutes:g} minutes on {record['device']} with seed {record['seed']}.\n\n"
-        f"Measured on {record['held_out']:,} architectures it was not fitted to, up to what the space counts as the "
-        f"same:\n\n"
-        f"| measure | value |\n| --- | --- |\n{measures}\n\n"
-        "```python\nfrom graphnas.encoders import CellAutoencoder\n\n"
-        'model = CellAutoencoder.from_pretrained("path/of/this/folder")\n```\n\n'
-        "MIT licence, as the library. `metrics.json` has versions, times and the command.\n"
-    )

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from graphnas.cell import Architecture, CellArrays, stack_arrays
 from graphnas.content import content_folder
 from graphnas.encoders.decoder import DerivationDecoder, TrainingCells, decision_masks
+from graphnas.encoders.dvae import DvaeEncoder
 from graphnas.encoders.graph_encoder import GraphEncoder
+from graphnas.encoders.performance import EnsembleHead, MlpHead, PerformanceHead
+from graphnas.encoders.svge_decoder import SvgeDecoder
+from graphnas.encoders.svge_encoder import SvgeEncoder
 from graphnas.spaces import Space
 
 _LARGEST = 1e15  # of a latent coordinate; far larger ones overflow float32 within the decoder
-FORMAT = 1  # of an encoder's folder; raised when older programs could not read it
+_CHUNK = 1024  # cells encoded or decoded at once; more do not stay in a core's cache
+FORMAT = 2  # of an encoder's folder; raised when older programs could not read it
+
+
+class Parts(NamedTuple):
+    """The modules that an autoencoder of one kind is made of."""
+
+    encoder: type[GraphEncoder] | type[SvgeEncoder] | type[DvaeEncoder]
+    decoder: type[DerivationDecoder] | type[SvgeDecoder]
+    performance: type[EnsembleHead] | type[MlpHead]
+    latent_dim: int
+    """Latent dimension of one cell, unless another is asked for."""
+
+
+KINDS = {
+    "graph": Parts(GraphEncoder, DerivationDecoder, EnsembleHead, 32),
+    "svge": Parts(SvgeEncoder, SvgeDecoder, MlpHead, 56),
+    "dvae": Parts(DvaeEncoder, DerivationDecoder, EnsembleHead, 56),
+}
+"""The default model; SVGe as published (Lukasik et al. 2020); D-VAE's encoder (Zhang et al. 2019) with our decoder."""
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -60,15 +84,22 @@ class CellAutoencoder(nn.Module):
     the dimension of one.
 
     Args:
-        encoder: Canonical cells to mean and log-variance.
-        decoder: Latent points of cells to the scores of derivations.
+        encoder: Canonical cells to mean and log-variance: `encoder(ops, adjacency)`.
+        decoder: Latent points to cells: `decoder.loss(z, cells, topology)` and `decoder.derive(z, topology)`.
         space: The space of the architectures.
+        performance: Latent points to the performance of their architectures, if any labels were fitted.
     """
 
-    def __init__(self, encoder: GraphEncoder, decoder: DerivationDecoder, space: Space) -> None:
+    def __init__(
+        self,
+        encoder: GraphEncoder | SvgeEncoder | DvaeEncoder,
+        decoder: DerivationDecoder | SvgeDecoder,
+        space: Space,
+        performance: PerformanceHead | None = None,
+    ) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.space = encoder, decoder, space
-        self.cell_dim: int = encoder.settings["latent_dim"]
+        self.encoder, self.decoder, self.performance, self.space = encoder, decoder, performance, space
+        self.cell_dim = int(encoder.settings["latent_dim"])
         """Latent dimension of one cell."""
         self.latent_dim = self.cell_dim * len(space.cell_names)
         """Latent dimension `d` of an architecture."""
@@ -78,21 +109,75 @@ class CellAutoencoder(nn.Module):
         self.register_buffer("scale", torch.ones(self.cell_dim))
 
     @classmethod
-    def for_space(cls, space: Space, *, latent_dim: int = 32, seed: int = 0, **settings: Any) -> CellAutoencoder:
-        """An untrained default autoencoder for a space.
+    def for_space(
+        cls, space: Space, *, kind: str = "graph", latent_dim: int | None = None, seed: int = 0, **settings: Any
+    ) -> CellAutoencoder:
+        """An untrained autoencoder for a space.
 
         Args:
             space: Its vocabulary sets the size of the embeddings.
-            latent_dim: Latent dimension of one cell.
+            kind: One of `KINDS`.
+            latent_dim: Latent dimension of one cell; the kind's own if None.
             seed: Seed of the initial weights.
             settings: `encoder` and `decoder`, each a dict of keyword arguments.
+
+        Raises:
+            ValueError: if there is no such kind, or the space has more inputs than the kind knows.
         """
-        size = len(space.vocabulary)
+        if kind not in KINDS:
+            raise ValueError(f"Expected kind to be one of {', '.join(KINDS)}, but got {kind!r}")
+        if kind == "svge" and len(space.topology.inputs) > 1:
+            raise ValueError(f"SVGe knows cells of one input, but those of {space.name} have several")
+        size, parts = len(space.vocabulary), KINDS[kind]
+        latent = {"latent_dim": parts.latent_dim if latent_dim is None else latent_dim}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = GraphEncoder(size, **{"latent_dim": latent_dim, **settings.get("encoder", {})})
-            decoder = DerivationDecoder(size, **{"latent_dim": latent_dim, **settings.get("decoder", {})})
+            encoder = parts.encoder(size, **{**latent, **settings.get("encoder", {})})
+            decoder = parts.decoder(size, **{**latent, **settings.get("decoder", {})})
         return cls(encoder, decoder, space)
+
+    @property
+    def kind(self) -> str:
+        """Which of `KINDS` it is."""
+        return next(
+            name
+            for name, parts in KINDS.items()
+            if isinstance(self.encoder, parts.encoder) and isinstance(self.decoder, parts.decoder)
+        )
+
+    def add_performance_head(self, *, seed: int = 0, **settings: Any) -> PerformanceHead:
+        """Give the model an untrained performance head of its kind, in place of any that it has.
+
+        Args:
+            seed: Seed of the initial weights.
+            settings: Keyword arguments of the head.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            head = KINDS[self.kind].performance(self.latent_dim, **settings)
+        self.performance = head.to(self.device)
+        return head
+
+    def predict(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What the performance head says at latent points, with gradients.
+
+        Args:
+            z: `n x d` points.
+
+        Returns:
+            `n` means and variances, in the units of the labels that it was fitted to.
+
+        Raises:
+            ValueError: if the model has no performance head.
+        """
+        if self.performance is None:
+            raise ValueError("The autoencoder has no performance head: fit it with labels")
+        mean, variance = self.performance(self._inner(z.to(self.device, torch.float32)).reshape(len(z), -1))
+        return mean, variance
+
+    def _inner(self, z: Tensor) -> Tensor:
+        """Standardised points of architectures to the points of their cells that encoder and decoder speak of."""
+        return z.reshape(-1, self.cell_dim) * self.scale + self.shift
 
     @property
     def device(self) -> torch.device:
@@ -122,8 +207,8 @@ class CellAutoencoder(nn.Module):
         arrays = self.arrays(architectures)
         mu = torch.empty(arrays.n, self.cell_dim, device=self.device)
         logvar = torch.empty_like(mu)
-        for start in range(0, arrays.n, 4096):
-            part = arrays.take(slice(start, start + 4096))
+        for start in range(0, arrays.n, _CHUNK):
+            part = arrays.take(slice(start, start + _CHUNK))
             ops = torch.from_numpy(part.ops).long().to(self.device)
             adjacency = torch.from_numpy(part.adjacency).float().to(self.device)
             mu[start : start + part.n], logvar[start : start + part.n] = self.encoder(ops, adjacency)
@@ -138,7 +223,7 @@ class CellAutoencoder(nn.Module):
         sample: bool = False,
         generator: torch.Generator | None = None,
     ) -> list[Architecture]:
-        """Legal architectures at latent points.
+        """Architectures at latent points, legal in the space but for the model `svge`, which has no masks.
 
         Args:
             z: `n x d` points.
@@ -172,10 +257,10 @@ class CellAutoencoder(nn.Module):
                 f"Expected a space of {len(self.space.cell_names)} cells over {self.space.vocabulary}, but got one of "
                 f"{len(space.cell_names)} over {space.vocabulary}"
             )
-        inner = z.to(self.device, torch.float32).reshape(-1, self.cell_dim) * self.scale + self.shift
+        inner = self._inner(z.to(self.device, torch.float32))
         parts = [
-            self.decoder.derive(inner[start : start + 4096], space.topology, sample=sample, generator=generator)
-            for start in range(0, max(len(inner), 1), 4096)
+            self.decoder.derive(inner[start : start + _CHUNK], space.topology, sample=sample, generator=generator)
+            for start in range(0, max(len(inner), 1), _CHUNK)
         ]
         return stack_arrays(parts)
 
@@ -190,22 +275,26 @@ class CellAutoencoder(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         if self.space.name not in Space.names():
             (folder / "space.toml").write_bytes(self.space.path.read_bytes())
+        weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()})
         lines = [
             f"format = {FORMAT}",
+            f"model = {json.dumps(self.kind)}",
             f"space = {json.dumps(self.space.name)}",
             f"vocabulary = {json.dumps(list(self.space.vocabulary))}",
+            f"sha256 = {json.dumps(hashlib.sha256(weights).hexdigest())}",
         ]
         parts = {
             "topology": self.space.topology.settings,
             "encoder": self.encoder.settings,
             "decoder": self.decoder.settings,
         }
+        if self.performance is not None:
+            parts["performance"] = self.performance.settings
         for part, settings in parts.items():
             # Numbers, true and false, and lists of names are written alike in JSON and TOML.
             lines += ["", f"[{part}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
         (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / "model.safetensors")
+        (folder / "model.safetensors").write_bytes(weights)
 
     @classmethod
     def from_pretrained(
@@ -231,24 +320,30 @@ class CellAutoencoder(nn.Module):
             raise FileNotFoundError(f"No encoder {str(name_or_path)!r}: expected a folder or one of {', '.join(known)}")
         try:
             config = tomllib.loads(config_path.read_text(encoding="utf-8"))
-            version, vocabulary = config["format"], tuple(config["vocabulary"])
+            if config["format"] != FORMAT:
+                raise ValueError(f"{config_path}: format: expected {FORMAT}, but got {config['format']!r}")
+            if config["model"] not in KINDS:
+                raise ValueError(f"{config_path}: model: expected one of {', '.join(KINDS)}, but got {config['model']!r}")
+            vocabulary, digest, parts = tuple(config["vocabulary"]), config["sha256"], KINDS[config["model"]]
             if space is None:
                 copy = folder / "space.toml"
                 space = Space.load(copy if copy.is_file() else config["space"], **config["topology"])
-            size = len(vocabulary)
-            encoder = GraphEncoder(size, **config["encoder"])
-            decoder = DerivationDecoder(size, **config["decoder"])
+            encoder = parts.encoder(len(vocabulary), **config["encoder"])
+            decoder = parts.decoder(len(vocabulary), **config["decoder"])
+            model = cls(encoder, decoder, space)
+            if "performance" in config:
+                model.add_performance_head(**config["performance"])
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{config_path}: {type(error).__name__}: {error}") from None
-        if version != FORMAT:
-            raise ValueError(f"{config_path}: format: expected {FORMAT}, but got {version!r}")
         if vocabulary != space.vocabulary:
             raise ValueError(f"{config_path}: vocabulary: expected {space.vocabulary}, but got {vocabulary}")
-        model = cls(encoder, decoder, space)
         try:
-            weights = load_file(weights_path)
+            data = weights_path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise ValueError(f"expected SHA-256 {digest}, as config.toml has it, but got another: damaged or replaced")
+            weights = load(data)
             model.load_state_dict(weights)
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError, RuntimeError, ValueError) as error:
             raise ValueError(f"{weights_path}: {error}") from None
         broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
         if broken:

@@ -98,7 +98,7 @@ class DerivationDecoder(nn.Module):
         pair: Width of the pointer and interaction terms of an edge.
     """
 
-    def __init__(self, vocabulary_size: int, *, latent_dim: int = 32, width: int = 192, pair: int = 48) -> None:
+    def __init__(self, vocabulary_size: int, *, latent_dim: int = 32, width: int = 128, pair: int = 32) -> None:
         super().__init__()
         self.settings = {"latent_dim": latent_dim, "width": width, "pair": pair}
         self.width, self.pair = width, pair
@@ -117,10 +117,11 @@ class DerivationDecoder(nn.Module):
         self.interaction = nn.Linear(pair, pair, bias=False)
         self.edge_score = nn.Linear(pair, 1)
 
-    def _vertices(self, ops: Tensor, adjacency: Tensor, place: Tensor) -> Tensor:
-        """`n x v x h` states of finished vertices: operation, place, and the same of the predecessors."""
-        named = self.operation(ops.clamp(min=0)) + place[..., : self.width]
-        return nn.functional.gelu(named + adjacency.mT @ self.predecessor(named))
+    def _tables(self, place: Tensor) -> Tensor:
+        """`(k v + 1) x 2 h`: what each label says at each place, and to its successors; the last row is padding's."""
+        named = (self.operation.weight[:, None] + place[:, : self.width]).flatten(0, 1)
+        table = torch.cat([named, self.predecessor(named)], dim=1)
+        return torch.cat([table, table.new_zeros(1, 2 * self.width)])
 
     def _edge_logits(self, aim: Tensor, spoken: Tensor, chosen: Tensor) -> Tensor:
         """Logits of edges from what their target asks for, what their source says, and what earlier sources said.
@@ -149,17 +150,32 @@ class DerivationDecoder(nn.Module):
         Returns:
             `n x p x k` operation logits, over all labels but the first, and `n x e` logits of edges.
         """
-        place = self.position(position_codes(ops.shape[1], self.width, device=z.device))
-        states = self._vertices(ops, adjacency, place)
+        v = ops.shape[1]
+        place = self.position(position_codes(v, self.width, device=z.device))
+        table = self._tables(place)
+        rows = torch.where(ops >= 0, ops * v + torch.arange(v, device=ops.device), table.shape[0] - 1)
+        named, told = nn.functional.embedding(rows, table).chunk(2, dim=-1)
+        states = nn.functional.gelu(named + adjacency.mT @ told)
         before = self.memory(states).cumsum(1)[:, scored.vertices - 1]
         context = self.context(self.latent(z)[:, None] + before + place[scored.vertices])
         aim = self.target(context) + self.target_op(ops[:, scored.vertices].clamp(min=0))
         spoken = self.source(states)
         # What the predecessors before i of j say when edge (i, j) is decided; a source decision is j's only one.
-        earlier = torch.arange(ops.shape[1], device=z.device) < scored.sources[:, None]
+        earlier = torch.arange(v, device=z.device) < scored.sources[:, None]
         earlier = earlier & ~scored.alone[:, None]
         chosen = (adjacency.mT[:, scored.targets] * earlier) @ spoken[..., 2 * self.pair : 3 * self.pair]
         return self.op_score(context), self._edge_logits(aim[:, scored.at], spoken[:, scored.sources], chosen)
+
+    def loss(self, z: Tensor, cells: TrainingCells, topology: Topology) -> Tensor:
+        """Mean negative log-likelihood of the cells' derivations under the masks, in nats a cell.
+
+        Args:
+            z: `n x d` latent points.
+            cells: The `n` cells.
+            topology: Theirs.
+        """
+        scored = ScoredDecisions.of(topology, z.device)
+        return decision_loss(*self(z, cells.ops.long(), cells.adjacency.to(z.dtype), scored), cells, scored)
 
     def derive(
         self, z: Tensor, topology: Topology, *, sample: bool = False, generator: torch.Generator | None = None
@@ -178,8 +194,9 @@ class DerivationDecoder(nn.Module):
         n, v, device = z.shape[0], topology.max_vertices, z.device
         derivation = topology.start(n)
         place = self.position(position_codes(v, self.width, device=device))
+        table = self._tables(place)
         latent = self.latent(z)
-        named = torch.zeros(n, v, self.width, device=device)
+        told = torch.zeros(n, v, self.width, device=device)
         spoken = torch.zeros(n, v, 4 * self.pair, device=device)
         memory = torch.zeros(n, 2 * self.width, device=device)
         said = slice(2 * self.pair, 3 * self.pair)
@@ -189,10 +206,12 @@ class DerivationDecoder(nn.Module):
             # Vertices before the one under construction enter the memory, those without a decision of their own too.
             for vertex in range(finished, decision.vertex):
                 ops = torch.from_numpy(derivation.cells.ops[:, vertex]).to(device).long()
-                named[:, vertex] = self.operation(ops.clamp(min=0)) + place[vertex, : self.width]
-                fed = torch.from_numpy(derivation.cells.adjacency[:, :vertex, vertex]).to(z)
-                heard = (fed[:, None] @ self.predecessor(named[:, :vertex]))[:, 0] if vertex else 0.0
-                state = nn.functional.gelu(named[:, vertex] + heard)
+                rows = torch.where(ops >= 0, ops * v + vertex, table.shape[0] - 1)
+                state, told[:, vertex] = nn.functional.embedding(rows, table).chunk(2, dim=-1)
+                if vertex:
+                    fed = torch.from_numpy(derivation.cells.adjacency[:, :vertex, vertex]).to(z)
+                    state = state + (fed[:, None] @ told[:, :vertex])[:, 0]
+                state = nn.functional.gelu(state)
                 memory = memory + self.memory(state)
                 spoken[:, vertex] = self.source(state)
             finished = decision.vertex

@@ -1,29 +1,31 @@
-"""Fitting a cell autoencoder: one loop, exact resume, and a latent space standardised at the end."""
+"""Fitting a cell autoencoder: one loop, exact resume, one device or many, and latents standardised at the end."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from graphnas.cell import Architecture, CellArrays
-from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal, reparameterize
-from graphnas.encoders.decoder import ScoredDecisions, TrainingCells, decision_loss
+from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
+from graphnas.encoders.checkpoint import FitCheckpoint
+from graphnas.encoders.decoder import TrainingCells
+from graphnas.encoders.objective import TERMS, Objective, Recipe
+from graphnas.encoders.quality import legal_hashes
 from graphnas.encoders.statistics import structure_targets
 
 Progress = Callable[[Mapping[str, float]], None]
+
+_LABELLED = 128  # labelled architectures a step, beside the batch
 
 
 class CollapseError(RuntimeError):
@@ -36,176 +38,227 @@ def fit(
     *,
     validation: Sequence[Architecture] | CellArrays | None = None,
     targets: NDArray[np.float64] | None = None,
+    labels: NDArray[np.float64] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     minutes: float | None = None,
     steps: int = 4000,
-    batch_size: int = 512,
-    learning_rate: float = 3e-3,
-    beta: float = 0.05,
-    auxiliary_weight: float = 20.0,
+    recipe: Recipe | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    compiled: bool = False,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
     """Fit an autoencoder in place.
 
-    The loss of a cell is the negative log-likelihood of its canonical derivation under the masks, at `z` drawn with
-    its full noise, plus `beta` times the KL divergence (both in nats, summed over the cell), plus the mean squared
-    error of standardised label-free targets predicted from `z`. No accuracy takes part.
+    The loss of a cell is the negative log-likelihood of its canonical derivation at a noisy `z`, plus the KL
+    divergence (both in nats, summed over the cell), plus two label-free terms on `structure_targets`: the error of
+    predicting them linearly from `z`, and how far distances between latent means are from proportional to distances
+    between targets. No performance takes part unless `labels` are given.
+
+    In a process group (torchrun), every process takes its share of each batch and all end with the same weights.
 
     Args:
         model: Autoencoder; moved to `device`.
-        train: Cells to fit to.
-        validation: Cells whose reconstruction is reported with the progress.
-        targets: `n x t` further label-free targets of the training cells, such as log parameters, beside
+        train: Architectures to fit to.
+        validation: Those whose reconstruction is reported with the progress.
+        targets: `n x t` further label-free statistics of the training cells, such as log parameters, for
             `structure_targets`.
+        labels: Performance of each training architecture, larger is better; NaN where it is not known. They train the
+            model's performance head, which is added if it has none, together with the rest.
         seed: Seed of data order and noise. Equal seeds give equal weights on CPU unless `minutes` ends the run.
         device: Where to compute.
         minutes: Budget, in CPU minutes on CPU and in minutes elsewhere; the schedule is then fitted to it.
         steps: Number of optimiser steps at most.
-        batch_size: Cells a step.
-        learning_rate: Peak of a one-cycle schedule of Adam's step size.
-        beta: Weight of the KL divergence, reached after a tenth of the run.
-        auxiliary_weight: Weight of the auxiliary targets' error.
+        recipe: Weights of the terms, batch size and step size; the default model's if None.
+        precision: Of matrix products in the networks; weights, losses and the optimiser stay in single precision.
+        compiled: Compile the objective with `torch.compile`.
         checkpoint: Folder for checkpoints; a run of the same cells and settings found there is continued with equal
-            results, any other is refused.
-        progress: Called about every hundred steps with step, steps, loss, its parts, cells per second and the
-            validation's reconstruction.
+            results, any other is refused. Processes of one group share it.
+        progress: Called about every hundred steps with step, steps, `TERMS`, cells per second and the validation's
+            reconstruction.
 
     Returns:
         What was passed to `progress`, call by call.
 
     Raises:
-        ValueError: if there are no cells, `targets` has another number of rows, the seed is negative, or the
-            checkpoint is damaged or of another fit.
+        ValueError: if there are no cells, `targets` or `labels` have another number of rows, fewer than two labels are
+            known, the seed is negative, or the checkpoint is damaged or of another fit.
         CollapseError: if fewer than two latent units are active at the end.
         FloatingPointError: if the loss is not finite.
     """
+    recipe = recipe or Recipe()
     if not 0 <= seed < 2**31:
         raise ValueError(f"Expected seed to be from 0 to {2**31 - 1}, but got {seed}")
     arrays = model.arrays(train)
     if arrays.n == 0:
         raise ValueError("Expected train to hold at least one cell, but it is empty")
-    auxiliary = structure_targets(arrays, model.space.vocabulary)
-    if targets is not None:
-        if targets.ndim != 2 or targets.shape[0] != arrays.n or not np.isfinite(targets).all():
-            raise ValueError(f"Expected targets to be {arrays.n} x t and finite, but got shape {targets.shape}")
-        auxiliary = np.column_stack([targets, auxiliary])
-    wanted = _standardised(auxiliary).to(device)
+    place = torch.device(device)
+    wanted = _targets(model, arrays, targets, recipe).to(place)
     cells = model.training_cells(arrays)
-    model.to(device).train()
+    labelled = None if labels is None else _labelled(model, cells, labels, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = nn.Sequential(nn.Linear(model.cell_dim, 256), nn.GELU(), nn.Linear(256, wanted.shape[1])).to(device)
-    parameters = [*model.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.98), fused=True)
-    generator = torch.Generator(device=device)
-    batch_size = min(batch_size, arrays.n)
+        objective = Objective(model, recipe, wanted.shape[1]).to(place).train()
+    parameters = list(objective.parameters())
+    # Fused Adam is the fastest, its weight decay zero.
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=10)
+    rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    run: nn.Module = nn.parallel.DistributedDataParallel(objective) if world > 1 else objective
+    if compiled:
+        run = cast(nn.Module, torch.compile(run))
+    generator = torch.Generator(device=place)
+    batch_size = min(recipe.batch_size, arrays.n)
     per_epoch = arrays.n // batch_size
-    clock = time.process_time if torch.device(device).type == "cpu" else time.perf_counter
+    clock = time.process_time if place.type == "cpu" else time.perf_counter
     budget = math.inf if minutes is None else minutes * 60
 
     history: list[dict[str, float]] = []
-    step, spent = 0, 0.0
-    about = {
-        "cells": hashlib.blake2b(arrays.ops.tobytes() + arrays.adjacency.tobytes(), digest_size=8).hexdigest(),
-        "vocabulary": list(model.space.vocabulary),
-        "encoder": model.encoder.settings,
-        "decoder": model.decoder.settings,
-        "targets": wanted.shape[1],
-        "seed": seed,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "beta": beta,
-        "auxiliary_weight": auxiliary_weight,
-    }
-    store = None if checkpoint is None else _Checkpoint(Path(checkpoint), about, model, head, optimizer)
-    if store is not None and store.exists():
-        step, spent, history = store.load()
+    step, spent, epoch_loss = 0, 0.0, 0.0
+    store = None
+    if checkpoint is not None:
+        about = {
+            "cells": hashlib.blake2b(arrays.ops.tobytes() + arrays.adjacency.tobytes(), digest_size=8).hexdigest(),
+            "vocabulary": list(model.space.vocabulary),
+            "encoder": model.encoder.settings,
+            "decoder": model.decoder.settings,
+            "targets": wanted.shape[1],
+            "labels": None if labels is None else hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest(),
+            "seed": seed,
+            "precision": precision,
+            "processes": world,
+            **asdict(recipe),
+        }
+        store = FitCheckpoint(Path(checkpoint), about, objective, optimizer)
+        if store.exists():
+            found = store.load()
+            step, spent, history = int(found["step"]), float(found["spent"]), list(found["history"])
+            epoch_loss = float(found["epoch_loss"])
+            plateau.load_state_dict(found["plateau"])
     order, shuffled = -1, torch.empty(0, dtype=torch.long)
     start, reported, since = clock(), clock(), step
-    sums = torch.zeros(4, device=device)
+    sums = torch.zeros(len(TERMS), device=place)
     while step < steps:
-        used = spent + clock() - start
-        done = max(step / steps, used / budget)
+        done = _agreed(max(step / steps, (spent + clock() - start) / budget), place, world)
         if done >= 1:
             break
         if order != step // per_epoch:
             order = step // per_epoch
             shuffled = torch.from_numpy(np.random.default_rng((seed, order)).permutation(arrays.n))
         at = step % per_epoch * batch_size
-        rows = shuffled[at : at + batch_size]
-        # The noise of a step depends on seed and step alone, so a resumed run needs no generator state.
-        generator.manual_seed((seed << 32) + step)
-        batch = cells.take(rows).to(device)
-        nll, kl, mse = _losses(model, head, batch, wanted[rows.to(device)], generator)
-        loss = nll + beta * min(1.0, done * 10) * kl + auxiliary_weight * mse
+        rows = shuffled[at : at + batch_size][rank::world]
+        # The noise of a step depends on seed, step and process alone, so a resumed run needs no generator state.
+        generator.manual_seed(((seed << 32) + step) * world + rank)
+        noise = torch.randn(len(rows), model.cell_dim, generator=generator, device=place)
+        warm = torch.tensor(min(1.0, done * 10), device=place)
+        known: tuple[TrainingCells | None, Tensor | None] = (None, None)
+        if labelled is not None:
+            known = labelled.batch(np.random.default_rng((seed, step, rank)), place)
+        with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            terms = run(cells.take(rows).to(place), wanted[rows.to(place)], noise, warm, *known)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        terms[0].backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * _one_cycle(done)
+        if recipe.schedule == "one_cycle":
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * _one_cycle(done)
         optimizer.step()
-        sums += torch.stack([loss.detach(), nll.detach(), kl.detach(), mse.detach()])
+        sums += terms.detach()
         step += 1
-        if step % 100 == 0 or step == steps:
-            values = (sums / (step - since)).tolist()
-            if not math.isfinite(values[0]):
-                raise FloatingPointError(f"The loss became {values[0]} before step {step}; try a lower learning rate")
-            row = dict(zip(("loss", "reconstruction_nats", "kl_nats", "auxiliary_mse"), values, strict=True))
-            row |= {"step": step, "steps": steps, "done": max(step / steps, (spent + clock() - start) / budget)}
-            row["cells_per_second"] = (step - since) * batch_size / max(clock() - reported, 1e-9)
-            if validation is not None and step % 1000 == 0:
-                row["reconstruction"] = reconstruction(model, validation)
-                model.train()
-            history.append(row)
-            if progress is not None:
-                progress(row)
-            if store is not None and step % 200 == 0:
-                store.save(step, spent + clock() - start, history)
-            sums.zero_()
-            since, reported = step, clock()
-    model.eval()
+        if recipe.schedule == "plateau":
+            epoch_loss += float(terms[0].detach())
+            if step % per_epoch == 0:
+                plateau.step(_agreed(epoch_loss / per_epoch, place, world))
+                epoch_loss = 0.0
+        if step % 100 and step != steps:
+            continue
+        values = (sums / (step - since)).tolist()
+        if not math.isfinite(values[0]):
+            raise FloatingPointError(f"The loss became {values[0]} before step {step}; try a lower learning rate")
+        row = dict(zip(TERMS, values, strict=True))
+        row |= {"step": step, "steps": steps, "done": max(step / steps, (spent + clock() - start) / budget)}
+        row["cells_per_second"] = (step - since) * batch_size / max(clock() - reported, 1e-9)
+        if validation is not None and step % 1000 == 0:
+            row["reconstruction"] = reconstruction(model, validation)
+            objective.train()
+        history.append(row)
+        if progress is not None and rank == 0:
+            progress(row)
+        if store is not None and rank == 0 and step % 200 == 0:
+            about_now = {"step": step, "spent": spent + clock() - start, "history": history, "epoch_loss": epoch_loss}
+            store.save(about_now | {"plateau": plateau.state_dict()})
+        sums.zero_()
+        since, reported = step, clock()
+    objective.eval()
     _standardise_latents(model, cells)
-    if store is not None:
+    if store is not None and rank == 0:
         store.remove()
     return history
 
 
-def reconstruction(model: CellAutoencoder, cells: Sequence[Architecture] | CellArrays) -> float:
-    """Share of cells that greedy decoding of the latent mean returns, up to isomorphism."""
+def reconstruction(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays) -> float:
+    """Share of architectures that greedy decoding of the latent mean returns, up to `Space.hash`."""
     model.eval()
-    arrays = model.arrays(cells)
+    arrays = model.arrays(architectures)
     decoded = model.decode_arrays(model.encode(arrays)[0])
-    return float(np.mean(np.array(model.space.hashes(arrays)) == np.array(model.space.hashes(decoded))))
+    return float(np.mean(np.array(model.space.hashes(arrays)) == legal_hashes(model.space, decoded)))
 
 
-def _losses(
-    model: CellAutoencoder, head: nn.Module, batch: TrainingCells, wanted: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch means: reconstruction and KL in nats a cell, and the targets' squared error."""
-    ops, adjacency = batch.ops.long(), batch.adjacency.float()
-    mu, logvar = model.encoder(ops, adjacency)
-    z = reparameterize(mu, logvar, generator)
-    scored = ScoredDecisions.of(model.space.topology, z.device)
-    op_logits, pair_logits = model.decoder(z, ops, adjacency, scored)
-    nll = decision_loss(op_logits, pair_logits, batch, scored)
-    kl = kl_to_standard_normal(mu, logvar).sum(-1).mean()
-    return nll, kl, (head(z) - wanted).square().mean()
+class _Labelled:
+    """The labelled architectures and their standardised labels."""
+
+    def __init__(self, cells: TrainingCells, labels: Tensor, parts: int) -> None:
+        self.cells, self.labels, self.parts = cells, labels, parts
+
+    def batch(self, rng: np.random.Generator, device: torch.device) -> tuple[TrainingCells, Tensor]:
+        """Some of them, on a device."""
+        number = len(self.labels)
+        rows = torch.from_numpy(rng.choice(number, min(number, _LABELLED), replace=False))
+        of_cells = (rows[:, None] * self.parts + torch.arange(self.parts)).flatten()
+        return self.cells.take(of_cells).to(device), self.labels[rows].to(device)
+
+
+def _labelled(model: CellAutoencoder, cells: TrainingCells, labels: NDArray[np.float64], seed: int) -> _Labelled:
+    """Check the labels, and see to the head that learns them."""
+    parts = len(model.space.cell_names)
+    if labels.shape != (len(cells.ops) // parts,):
+        raise ValueError(f"Expected labels to be {len(cells.ops) // parts} numbers, but got shape {labels.shape}")
+    rows = np.flatnonzero(np.isfinite(labels))
+    if len(rows) < 2:
+        raise ValueError(f"Expected two or more labels that are known, but got {len(rows)}")
+    head = model.performance or model.add_performance_head(seed=seed)
+    head.label_mean.fill_(float(labels[rows].mean()))
+    head.label_std.fill_(float(labels[rows].std()) or 1.0)
+    standard = (torch.from_numpy(labels[rows]) - head.label_mean.cpu().double()) / head.label_std.cpu().double()
+    of_cells = torch.from_numpy((rows[:, None] * parts + np.arange(parts)).ravel())
+    return _Labelled(cells.take(of_cells), standard.float(), parts)
+
+
+def _targets(
+    model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.float64] | None, recipe: Recipe
+) -> Tensor:
+    if further is not None and (
+        further.ndim != 2 or further.shape[0] != arrays.n or not np.isfinite(further).all()
+    ):
+        raise ValueError(f"Expected targets to be {arrays.n} x t and finite, but got shape {further.shape}")
+    if not (recipe.auxiliary or recipe.metric):
+        return torch.zeros(arrays.n, 0)
+    return torch.from_numpy(structure_targets(arrays, model.space.vocabulary, further)).float()
+
+
+def _agreed(value: float, device: torch.device, world: int) -> float:
+    """The value of the first process in all of them."""
+    if world == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    distributed.broadcast(shared, 0)
+    return shared.item()
 
 
 def _one_cycle(done: float) -> float:
     """Linear warm-up over a tenth of the run, then a cosine to zero."""
     return done / 0.1 + 0.01 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
-
-
-def _standardised(targets: NDArray[np.float64]) -> Tensor:
-    """Targets with mean 0 and variance at most 1.
-
-    Columns of less than unit spread keep it: among principal components the small ones are mostly noise.
-    """
-    spread = targets.std(0)
-    return torch.from_numpy((targets - targets.mean(0)) / np.where(spread > 1, spread, 1.0)).float()
 
 
 @torch.no_grad()
@@ -216,7 +269,7 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     some = torch.linspace(0, cells.ops.shape[0] - 1, min(cells.ops.shape[0], 20_000)).long()
     parts = [
         model.encoder(part.ops.long().to(model.device), part.adjacency.float().to(model.device))
-        for part in (cells.take(rows) for rows in (some[start : start + 4096] for start in range(0, len(some), 4096)))
+        for part in (cells.take(rows) for rows in some.split(2048))
     ]
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
@@ -225,68 +278,3 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
         raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
     model.shift.copy_(mu.mean(0))
     model.scale.copy_(variance.sqrt())
-
-
-class _Checkpoint:
-    """A fit in progress on disk: weights and optimiser state as safetensors, counters as JSON."""
-
-    def __init__(
-        self,
-        folder: Path,
-        about: dict[str, Any],
-        model: CellAutoencoder,
-        head: nn.Module,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
-        self.folder, self.about, self.model, self.head, self.optimizer = folder, about, model, head, optimizer
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "fit.safetensors"
-
-    def exists(self) -> bool:
-        return self.path.is_file()
-
-    def save(self, step: int, spent: float, history: list[dict[str, float]]) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in state.items()}
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        counters = json.dumps({"about": self.about, "step": step, "spent": spent, "history": history})
-        # One file, replaced at once: a kill leaves the previous checkpoint or the new one, never half of one.
-        temporary = self.path.with_suffix(".tmp")
-        save_file(tensors, temporary, metadata={"counters": counters})
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(self.path)
-
-    def load(self) -> tuple[int, float, list[dict[str, float]]]:
-        try:
-            tensors = load_file(self.path)
-            with safe_open(self.path, "pt") as handle:
-                counters = json.loads(handle.metadata()["counters"])
-        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{self.path}: the checkpoint is damaged ({error}); delete it to start again") from None
-        # As JSON has it, where a tuple is a list.
-        about = json.loads(json.dumps(self.about))
-        for key, value in about.items():
-            if counters.get("about", {}).get(key) != value:
-                raise ValueError(
-                    f"{self.path}: the checkpoint belongs to another fit: {key} was "
-                    f"{counters.get('about', {}).get(key)!r:.80} and is {value!r:.80}; delete it to start again"
-                )
-        self.model.load_state_dict(_below(tensors, "model."))
-        self.head.load_state_dict(_below(tensors, "head."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "optimizer.").items():
-            number, key = name.split(".")
-            state.setdefault(int(number), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        return int(counters["step"]), float(counters["spent"]), list(counters["history"])
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from graphnas.cell import Architecture, CellArrays
+from graphnas.cell import Architecture, BoolArray, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal, reparameterize
+from graphnas.spaces import Space
 
 
 def quality(
@@ -41,17 +43,42 @@ def quality(
     generator = torch.Generator(device=mu.device).manual_seed(seed)
     sampled = model.decode_arrays(reparameterize(mu, logvar, generator))
     prior = torch.randn(prior_samples, model.latent_dim, generator=generator, device=mu.device)
-    drawn = model.decode_arrays(prior)
-    valid = space.topology.is_legal(drawn).reshape(prior_samples, -1).all(1)
-    distinct = set(space.hashes(space.take(drawn, np.flatnonzero(valid))))
+    drawn = legal_hashes(space, model.decode_arrays(prior))
+    distinct = set(drawn.tolist()) - {""}
     known = set(space.hashes(model.arrays(train)))
     kl = kl_to_standard_normal(mu, logvar).mean(0)
     return {
-        "reconstruction": float(np.mean(hashes == np.array(space.hashes(model.decode_arrays(mu))))),
-        "sampled_reconstruction": float(np.mean(hashes == np.array(space.hashes(sampled)))),
-        "validity": float(valid.mean()),
+        "reconstruction": float(np.mean(hashes == legal_hashes(space, model.decode_arrays(mu)))),
+        "sampled_reconstruction": float(np.mean(hashes == legal_hashes(space, sampled))),
+        "validity": float((drawn != "").mean()),
         "uniqueness": len(distinct) / prior_samples,
         "novelty": len(distinct - known) / max(len(distinct), 1),
         "active_units": float((kl > 0.1).sum()),
         "kl": float(kl.sum()),
     }
+
+
+def legal_cells(space: Space, arrays: CellArrays) -> tuple[CellArrays, BoolArray]:
+    """What a decoder without masks gave: cells without what the space ignores, and which architectures are legal.
+
+    Returns:
+        The simplified cells, and for each architecture whether `Space.validate` accepts it.
+    """
+    simplified = space.topology.simplify(arrays)
+    inputs = len(space.topology.inputs)
+    place = np.arange(simplified.ops.shape[1])
+    inner = (place >= inputs) & (place < simplified.size[:, None] - 1)
+    # Rules of connection do not look at labels: a decoder without masks may write a second input.
+    labelled = ~(inner & (simplified.ops <= inputs)).any(1)
+    labelled &= simplified.ops[np.arange(simplified.n), simplified.size - 1] == inputs
+    legal = (space.topology.is_legal(simplified) & labelled).reshape(-1, len(space.cell_names))
+    return simplified, np.logical_and.reduce(legal, axis=1)
+
+
+def legal_hashes(space: Space, arrays: CellArrays) -> NDArray[np.str_]:
+    """`Space.hash` of each architecture, empty for an illegal one."""
+    simplified, legal = legal_cells(space, arrays)
+    hashes = np.full(len(legal), "", dtype="<U32")
+    rows = np.flatnonzero(legal)
+    hashes[rows] = space.hashes(space.take(simplified, rows))
+    return hashes

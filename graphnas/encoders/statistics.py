@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import CellArrays, colour_refinement, is_input, vocabulary_labels
+from graphnas.cell import CellArrays, is_input
 
 FloatArray = NDArray[np.float64]
 
@@ -71,52 +71,113 @@ def path_sketch(arrays: CellArrays, vocabulary: Sequence[str], width: int = 256)
     return states[np.arange(n), arrays.size.astype(np.int64) - 1].astype(np.float64)
 
 
-def subtree_sketch(
-    arrays: CellArrays, vocabulary: Sequence[str], width: int = 256, rounds: tuple[int, ...] = (0, 1, 2)
+def operation_statistics(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
+    """`n x 11 k` sums over the vertices of each of the `k` labels but inputs and output, of simplified cells.
+
+    What is summed of a vertex: one; its in-degree and out-degree; its longest and shortest distance from an input and
+    to the output (edges); the number of paths through it and its log; whether an input feeds it and whether it feeds
+    the output.
+    """
+    n, v = arrays.ops.shape
+    inputs = sum(map(is_input, vocabulary))
+    edges, last = arrays.adjacency, arrays.size.astype(np.int64) - 1
+    starts, ends = np.zeros((n, v), dtype=bool), np.zeros((n, v), dtype=bool)
+    starts[:, :inputs], ends[np.arange(n), last] = True, True
+    longest, shortest, paths = _distances(edges, starts)
+    # The same from the output: all edges and places turned round.
+    turned = [part[:, ::-1] for part in _distances(edges[:, ::-1, ::-1].mT, ends[:, ::-1])]
+    through = paths * turned[2]
+    of_vertex = np.stack(
+        [
+            np.ones((n, v)),
+            edges.sum(1),
+            edges.sum(2),
+            longest,
+            turned[0],
+            shortest,
+            turned[1],
+            through,
+            np.log1p(through),
+            shortest == 1,
+            turned[1] == 1,
+        ],
+        axis=1,
+    )
+    is_kind = arrays.ops[:, :, None] == np.arange(inputs + 1, len(vocabulary))
+    summed: FloatArray = (of_vertex @ is_kind.astype(np.float64)).reshape(n, -1)
+    return summed
+
+
+def _distances(edges: NDArray[np.bool_], starts: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`n x v` longest and shortest distance from a start (0 where there is no path), and number of paths."""
+    n, v = starts.shape
+    longest, paths = np.zeros((n, v)), starts.astype(np.float64)
+    shortest = np.where(starts, 0.0, np.inf)
+    for j in range(1, v):
+        into = edges[:, :j, j]
+        longest[:, j] = np.where(into, longest[:, :j] + 1, 0).max(1)
+        shortest[:, j] = np.minimum(shortest[:, j], np.where(into, shortest[:, :j] + 1, np.inf).min(1))
+        paths[:, j] += (into * paths[:, :j]).sum(1)
+    return longest, np.where(np.isfinite(shortest), shortest, 0), paths
+
+
+def label_edges(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
+    """`n x k^2` numbers of edges from each label to each other."""
+    is_label = (arrays.ops[:, :, None] == np.arange(len(vocabulary))).astype(np.float32)
+    counts = is_label.mT @ (arrays.adjacency.astype(np.float32) @ is_label)
+    return counts.reshape(arrays.n, -1).astype(np.float64)
+
+
+def places(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
+    """`n x (v k + v^2)` labels and edges by place in canonical order, each 0 or 1."""
+    is_label = arrays.ops[:, :, None] == np.arange(len(vocabulary))
+    flat = np.concatenate([is_label.reshape(arrays.n, -1), arrays.adjacency.reshape(arrays.n, -1)], axis=1)
+    return flat.astype(np.float64)
+
+
+def structure_targets(
+    arrays: CellArrays, vocabulary: Sequence[str], further: FloatArray | None = None, *, components: int = 64
 ) -> FloatArray:
-    """`n x width` count sketch of the Weisfeiler-Leman colours after 0, 1 and 2 rounds (Shervashidze et al. 2011)."""
-    sketch = np.zeros((arrays.n, width))
-    present = arrays.ops >= 0
-    labels = vocabulary_labels(arrays, vocabulary)
-    for number in rounds:
-        colour = colour_refinement(labels, arrays.adjacency, number)
-        bucket = (colour % np.uint64(width)).astype(np.int64)
-        sign = np.where((colour >> np.uint64(40)) & np.uint64(1), 1.0, -1.0)
-        for j in range(arrays.ops.shape[1]):
-            rows = np.flatnonzero(present[:, j])
-            sketch[rows, bucket[rows, j]] += sign[rows, j]
-    return sketch
+    """`n x t` label-free auxiliary targets: principal components of what a graph says about itself.
 
-
-def structure_targets(arrays: CellArrays, vocabulary: Sequence[str], *, components: int = 64) -> FloatArray:
-    """`n x t` label-free auxiliary targets: the statistics, then principal components of path and subtree counts.
-
-    Components keep their relative spread, so that what varies most between cells counts most.
+    Four blocks of equal total variance: statistics of the graph, sums over the vertices of each label, numbers of edges
+    between labels, and, at half the size, labels and edges by place. Components keep their relative spread, and the
+    first has variance 1, so that what varies most between cells counts most and distances between targets are those
+    between blocks.
 
     Args:
         arrays: Simplified cells in canonical order.
         vocabulary: The space's vertex labels.
-        components: Number of principal components.
+        further: `n x t` further statistics, such as log parameters.
+        components: Number of principal components at most.
     """
-    statistics = graph_statistics(arrays, vocabulary)
-    if arrays.n < 2 * components:
-        return statistics
-    some = np.linspace(0, arrays.n - 1, min(arrays.n, 20_000)).astype(np.int64)
 
-    def blocks(part: CellArrays) -> FloatArray:
-        return np.column_stack([path_sketch(part, vocabulary), subtree_sketch(part, vocabulary)])
+    def blocks(rows: slice | NDArray[np.int64]) -> list[FloatArray]:
+        part = arrays.take(rows)
+        statistics = graph_statistics(part, vocabulary)
+        return [
+            statistics if further is None else np.column_stack([statistics, further[rows]]),
+            operation_statistics(part, vocabulary),
+            label_edges(part, vocabulary),
+            places(part, vocabulary),
+        ]
 
-    fitted = blocks(arrays.take(some))
-    mean = fitted.mean(0)
-    # Both blocks weigh the same, and within a block a feature weighs by its variance.
-    half = fitted.shape[1] // 2
-    spread = np.repeat([fitted[:, :half].std(0).max(), fitted[:, half:].std(0).max()], half)
-    _, _, axes = np.linalg.svd((fitted - mean) / spread, full_matrices=False)
-    axes = axes[:components].T
+    fitted = blocks(np.linspace(0, arrays.n - 1, min(arrays.n, 20_000)).astype(np.int64))
+    means = [block.mean(0) for block in fitted]
+    # The columns of the first two have different units; those of the others are counts.
+    units = [np.where(block.std(0) > 1e-9, block.std(0), 1.0) for block in fitted[:2]]
+    units += [np.ones(block.shape[1]) for block in fitted[2:]]
+    for block, mean, unit, size in zip(fitted, means, units, (1.0, 1.0, 1.0, 0.5), strict=True):
+        unit *= max(float(np.sqrt((((block - mean) / unit) ** 2).sum(1).mean())), 1e-9) / size
+
+    def joined(parts: Sequence[FloatArray]) -> FloatArray:
+        return np.concatenate([(x - mean) / unit for x, mean, unit in zip(parts, means, units, strict=True)], axis=1)
+
+    _, _, axes = np.linalg.svd(joined(fitted), full_matrices=False)
     scores = np.concatenate(
         [
-            (blocks(arrays.take(slice(start, start + 20_000))) - mean) / spread @ axes
+            joined(blocks(slice(start, start + 20_000))) @ axes[:components].T
             for start in range(0, arrays.n, 20_000)
         ]
     )
-    return np.column_stack([statistics, scores / scores[:, :8].std()])
+    return scores / max(float(scores[:, 0].std()), 1e-9)

@@ -1,10 +1,10 @@
-"""Figures of a search as SVG: the incumbent curve and the map of the latent space."""
+"""Figures as SVG: a search's incumbent curve and its map of the latent space, and an encoder's training."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -138,6 +138,35 @@ def latent_map(
     bar.ax.tick_params(colors=_INK, labelsize=9)
     _legend(figure, axes)
     return _svg(figure, "latent")
+
+
+def loss_curve(history: Sequence[Mapping[str, float]]) -> str:
+    """Draw the terms of an encoder's loss against the step.
+
+    Args:
+        history: The rows of `graphnas.encoders.fit`, at least one.
+
+    Returns:
+        An SVG document whose text stays text.
+    """
+    figure, axes = _axes(7.2, 3.6)
+    steps = [row["step"] for row in history]
+    lines = (
+        ("loss", "loss", "#d1722a"),
+        ("reconstruction_nats", "reconstruction (nats a cell)", SOURCE_COLOURS["acquisition"]),
+        ("kl_nats", "KL divergence (nats a cell)", SOURCE_COLOURS["edit"]),
+    )
+    drawn = [([row[name] for row in history], label, colour) for name, label, colour in lines]
+    for values, label, colour in drawn:
+        axes.plot(steps, values, color=colour, linewidth=1.8, label=label)
+    # The first steps are orders of magnitude above the last; a loss with a likelihood of labels may be negative.
+    if all(value > 0 for values, _, _ in drawn for value in values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(figure, axes)
+    return _svg(figure, "loss")
 
 
 def _axes(width: float, height: float) -> tuple[Figure, Axes]:

@@ -1,0 +1,30 @@
+"""What a latent space is like: smoothness against exact edit distance, ranking from few labels, one report."""
+
+from graphnas.analysis.edit_distance import decision_distance, edit_distance
+from graphnas.analysis.encoder_report import encoder_report, hand_made_encodings
+from graphnas.analysis.labels import LabelledCells, labelled_cells
+from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_smoothness, smoothness
+from graphnas.analysis.ranking import LabelDraw, compare_encodings, gp_ranking, label_draws
+from graphnas.analysis.split import TrainingSplit, training_split
+from graphnas.analysis.walks import random_edits, random_walks
+
+__all__ = [
+    "EditPairs",
+    "LabelDraw",
+    "LabelledCells",
+    "TrainingSplit",
+    "compare_encodings",
+    "decision_distance",
+    "draw_pairs",
+    "edit_distance",
+    "encoder_report",
+    "gp_ranking",
+    "hand_made_encodings",
+    "label_draws",
+    "labelled_cells",
+    "latent_smoothness",
+    "random_edits",
+    "random_walks",
+    "smoothness",
+    "training_split",
+]

@@ -1,0 +1,407 @@
+"""`graphnas encoders`: which trained encoders there are, and how good they are."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphnas.cli.console import (
+    BadData,
+    Device,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    choose_device,
+    console,
+    print_json,
+    print_table,
+    read_limits,
+    set_threads,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from graphnas.analysis.encoder_report import Progress
+    from graphnas.encoders import CellAutoencoder
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, show and measure trained encoders.",
+    epilog="Example: graphnas encoders show nasbench101",
+)
+EncoderArgument = Annotated[str, typer.Argument(metavar="ENCODER", help="Name of a trained encoder, or its folder.")]
+
+
+@app.command("list", epilog="Example: graphnas encoders list")
+def list_encoders(as_json: JsonOption = False) -> None:
+    """List the encoders that come with graphnas, and those in the folder `encoders` here."""
+    from graphnas.content import content_folder
+
+    places = dict.fromkeys(place.resolve() for place in (content_folder("encoders"), Path("encoders")))
+    folders = [path.parent for place in places for path in sorted(place.glob("*/config.toml"))]
+    rows = [_summary(folder) for folder in folders]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "",
+        ("name", "space", "d", "MB", "reconstruction", "vocabulary"),
+        [
+            (
+                row["name"],
+                row["space"],
+                row["latent_dim"],
+                f"{row['bytes'] / 1e6:.1f}",
+                _number(row["reconstruction"]),
+                ", ".join(row["vocabulary"]),
+            )
+            for row in rows
+        ],
+        right="d MB reconstruction",
+    )
+
+
+@app.command(epilog="Example: graphnas encoders show nasbench101")
+def show(encoder: EncoderArgument, as_json: JsonOption = False) -> None:
+    """Show the card, the settings and the recorded measures of an encoder."""
+    folder = _folder(encoder)
+    config, record = _config(folder), _record(folder)
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    if as_json:
+        print_json({**_summary(folder), "config": config, "metrics": record, "card": text})
+        return
+    if text:
+        from rich.markdown import Markdown
+
+        console().print(Markdown(text))
+        typer.echo()
+    settings = [(key, value) for key, value in config.items() if not isinstance(value, dict)]
+    settings += [
+        (f"{part}.{key}", value)
+        for part, table in config.items()
+        if isinstance(table, dict)
+        for key, value in table.items()
+    ]
+    print_table("Settings", ("", ""), [(key, _plain(value)) for key, value in settings])
+    measures = [(name.replace("_", " "), _number(value)) for name, value in _quality(record).items()]
+    measures += [
+        (name.replace("_", " "), f"{record[name]:,.0f}")
+        for name in ("cells", "held_out", "cpu_seconds")
+        if isinstance(record.get(name), int | float)
+    ]
+    if measures:
+        print_table("Recorded measures", ("measure", "value"), measures, right="value")
+    print_table("", ("", ""), [("folder", folder)])
+
+
+@app.command(
+    epilog="Example: graphnas encoders evaluate nasbench101 --seeds 10 --labels 100,1000,10000 --out measures.json"
+)
+def evaluate(
+    encoder: EncoderArgument,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Draws of labelled cells; three at most of what hardly varies.")
+    ] = 10,
+    held_out: Annotated[
+        int | None,
+        typer.Option("--held-out", min=10, help="As given to `graphnas train`; as recorded if not given."),
+    ] = None,
+    split_seed: Annotated[
+        int | None,
+        typer.Option("--split-seed", min=0, help="The seed of `graphnas train`; as recorded if not given."),
+    ] = None,
+    cells: Annotated[
+        int | None,
+        typer.Option("--cells", min=100, help="As given to `graphnas train`; as recorded if not given."),
+    ] = None,
+    limit: LimitOption = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="Numbers of labels, such as 100,1000,10000; those usual in the space if not given."
+        ),
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=10, help="Random pairs, and walks, on which smoothness is measured.")
+    ] = 10_000,
+    samples: Annotated[
+        int, typer.Option("--samples", min=10, help="Points drawn from the prior, and architectures timed.")
+    ] = 10_000,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write everything to.")] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure an encoder on the architectures that its training kept apart.
+
+    Quality is reconstruction, validity, uniqueness and novelty.
+
+    Smoothness is the rank correlation of distance in latent space and exact edit distance.
+
+    For the ranking a Gaussian process learns the accuracies of few architectures and ranks others, from the latent
+    mean and from hand-made encodings; it needs the space's benchmark table in the folder GRAPHNAS_DATA.
+    """
+    counts = None if labels is None else _counts(labels)
+    if out is not None:
+        if out.is_dir():
+            raise typer.BadParameter(f"--out {out}: expected a file, but got a folder")
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+    set_threads(1)
+    from graphnas.analysis import encoder_report, training_split
+    from graphnas.studies import environment, write_text
+
+    folder = _folder(encoder)
+    training = _Training.read(_record(folder))
+    limits = read_limits(limit) or training.limits
+    model = _open(folder, limits, choose_device(device))
+    options = {
+        "held_out": training.held_out if held_out is None else held_out,
+        "seed": training.seed if split_seed is None else split_seed,
+        "cells": training.drawn if cells is None else cells,
+    }
+    with _progress() as progress:
+        progress("cells", 0, 1)
+        split = training_split(model.space, **options)
+        measured = encoder_report(
+            model, split, seeds=seeds, labels=counts, pairs=pairs, samples=samples, progress=progress
+        )
+    report: dict[str, Any] = {
+        "encoder": folder.name,
+        "space": model.space.name,
+        "latent_dim": model.latent_dim,
+        "split": {
+            **options,
+            "held_out": split.held_out.n // len(model.space.cell_names),
+            "limits": limits,
+            "fitted_cells": split.train.n,
+            "fitted_cells_recorded": training.cells,
+        },
+        **measured,
+        "environment": environment(options["seed"]),
+    }
+    if out is not None:
+        with writing(out):
+            write_text(out, json.dumps(report, indent=1) + "\n")
+    if as_json:
+        print_json(report)
+        return
+    _print_report(report)
+    if out is not None:
+        typer.echo(f"Written to {out}")
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What `metrics.json` tells of the training; the defaults of `graphnas train` where it tells nothing."""
+
+    seed: int = 0
+    held_out: int = 5_000
+    drawn: int = 200_000
+    """Architectures drawn from a large space."""
+    limits: dict[str, Any] = field(default_factory=dict)
+    """Settings of `--limit`."""
+    cells: int | None = None
+    """Cells that the encoder was fitted to; None if not known."""
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> _Training:
+        """Fields of the record, and options of the command that it names."""
+        values: dict[str, Any] = {
+            name: record[name] for name in ("seed", "held_out", "cells") if isinstance(record.get(name), int)
+        }
+        environment = record.get("environment")
+        command = environment.get("command") if isinstance(environment, dict) else None
+        command = command if isinstance(command, list) else []
+        if drawn := _given(command, "--cells"):
+            with contextlib.suppress(ValueError):
+                values["drawn"] = int(drawn[-1])
+        return cls(**values, limits=read_limits(_given(command, "--limit")))
+
+
+def _given(command: Sequence[str], option: str) -> list[str]:
+    """The values of an option in the words of a command."""
+    words = [str(word) for word in command]
+    after = [value for word, value in itertools.pairwise(words) if word == option]
+    return after + [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
+
+
+def _folder(encoder: str) -> Path:
+    """The folder of an encoder, by path or by name."""
+    from graphnas.content import content_folder
+
+    known = content_folder("encoders")
+    for folder in (Path(encoder), known / encoder):
+        if (folder / "config.toml").is_file():
+            return folder
+    names = ", ".join(sorted(path.parent.name for path in known.glob("*/config.toml")))
+    raise typer.BadParameter(f"{encoder!r} is no trained encoder; known: {names}, or a folder that holds one")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadData(f"{path}: {error}") from None
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What `metrics.json` holds; nothing if there is none."""
+    path = folder / "metrics.json"
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadData(f"{path}: {error}") from None
+    if not isinstance(record, dict):
+        raise BadData(f"{path}: expected an object, but got {record!r:.80}")
+    return record
+
+
+def _quality(record: Mapping[str, Any]) -> dict[str, float]:
+    measured = record.get("quality")
+    if not isinstance(measured, dict):
+        return {}
+    return {name: value for name, value in measured.items() if isinstance(value, int | float)}
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    config, weights = _config(folder), folder / "model.safetensors"
+    settings = config.get("encoder", {})
+    return {
+        "name": folder.name,
+        "space": config.get("space"),
+        "latent_dim": settings.get("latent_dim") if isinstance(settings, dict) else None,
+        "bytes": weights.stat().st_size if weights.is_file() else 0,
+        "vocabulary": config.get("vocabulary", []),
+        "reconstruction": _quality(_record(folder)).get("reconstruction"),
+        "folder": str(folder),
+    }
+
+
+def _open(folder: Path, limits: Mapping[str, Any], device: str) -> CellAutoencoder:
+    """The encoder for the space that it was trained on: with these limits, or else those of its settings."""
+    from graphnas.encoders import CellAutoencoder
+    from graphnas.spaces import Space
+
+    model = CellAutoencoder.from_pretrained(folder, device=device)
+    own = model.space
+    # Whether a space is listed or drawn from depends on its size, which is known of the plain one.
+    plain = Space.load(own.path, **limits)
+    if not limits and plain.topology.settings != own.topology.settings:
+        return model
+    return CellAutoencoder.from_pretrained(folder, device=device, space=plain)
+
+
+def _counts(text: str) -> list[int]:
+    words = [word for word in re.split(r"[,\s]+", text) if word]
+    if not words or not all(re.fullmatch("[0-9]{1,9}", word) and int(word) >= 2 for word in words):
+        raise typer.BadParameter(f"--labels {text!r}: expected whole numbers from 2, such as 100,1000,10000")
+    return sorted({int(word) for word in words})
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal, a line for each step elsewhere; both on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+
+        def say(text: str, done: int, total: int) -> None:
+            typer.echo(f"{text}  {done + 1}/{total}", file=sys.stderr)
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda text, done, total: bars.update(task, description=text, completed=done, total=total)
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    split, smoothness, ranking = report["split"], report["smoothness"], report["ranking"]
+    _heading(f"Quality on {split['held_out']:,} held-out architectures of {report['space']}")
+    rows = [(name.replace("_", " "), *_spread(one)) for name, one in report["quality"].items()]
+    print_table("", ("measure", "mean", "sd"), rows, right="mean sd")
+    recorded = split["fitted_cells_recorded"]
+    if recorded is not None and recorded != split["fitted_cells"]:
+        _warn(
+            f"metrics.json records {recorded:,} fitted cells, these options give {split['fitted_cells']:,}: the "
+            "encoder may have been fitted to what is called held out"
+        )
+    _heading("Smoothness: Spearman's correlation of distance in the encoding and edit distance")
+    if "missing" in smoothness:
+        _warn(f"Not measured: {smoothness['missing']}")
+    else:
+        names = ("random_pairs", "walks", "pooled")
+        rows = [
+            (encoding, *(f"{one[name]['mean']:.3f}" for name in names))
+            for encoding, one in smoothness["encodings"].items()
+        ]
+        print_table("", ("encoding", *(name.replace("_", " ") for name in names)), rows)
+    if "missing" in ranking:
+        _heading("Ranking by a Gaussian process")
+        _warn(f"Not measured: {ranking['missing']}")
+    else:
+        _heading(
+            f"Ranking: a Gaussian process predicts {ranking['labels']} of {ranking['tested']:,} other architectures; "
+            "differences are to the latent mean, paired, ± standard error"
+        )
+        rows = [
+            (
+                f"{row['labels']:,}",
+                row["encoding"],
+                row["draws"],
+                *(text for score in ("spearman", "pearson", "rmse") for text in _score(row[score])),
+            )
+            for row in ranking["table"]
+        ]
+        scores = ("Spearman", "difference", "Pearson", "difference", "RMSE", "difference")
+        print_table("", ("labels", "encoding", "draws", *scores), rows, right="labels draws")
+        for count in ranking["too_many"]:
+            _warn(f"{count:,} labels: only {ranking['labelled']:,} architectures can be labelled")
+    speed = report["architectures_per_cpu_second"]
+    _heading(f"Speed: encode {speed['encode']:,}, decode {speed['decode']:,} architectures a CPU second")
+
+
+def _heading(text: str) -> None:
+    console().print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+
+def _warn(text: str) -> None:
+    console().print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _score(score: Mapping[str, Any]) -> tuple[str, str]:
+    """Mean with spread, and the paired difference with its standard error."""
+    spread = "" if score["sd"] is None else f" (sd {score['sd']:.3f})"
+    if "difference" not in score:
+        return f"{score['mean']:.3f}{spread}", ""
+    error = "" if score["standard_error"] is None else f" ± {score['standard_error']:.3f}"
+    return f"{score['mean']:.3f}{spread}", f"{score['difference']:+.3f}{error}"
+
+
+def _spread(one: Mapping[str, Any]) -> tuple[str, str]:
+    return _number(one["mean"]), _number(one["sd"])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,144 @@
+"""Hand-made encodings of cells: the yardstick against which latent spaces are measured.
+
+All of them describe canonical cells, so they are invariant to relabelling. Indicators and counts share a natural scale,
+on which a kernel with one lengthscale does best; only the statistics, which have different units, are standardised.
+`one_hot`, `path_counts` and `path_features` keep columns that are constant over the cells given; `varying` drops them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphnas.cell import CellArrays, is_input, vertex_depth
+from graphnas.encoders.statistics import graph_statistics, path_sketch
+
+FloatArray = NDArray[np.float64]
+
+MOST_PATHS = 5_000
+"""Label sequences that `path_counts` counts at most; each is a column."""
+
+
+def one_hot(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
+    """`n x f` indicators: the label at each of `v` positions, or none beyond a cell's size, then each possible edge.
+
+    With a vocabulary of `k` labels, `f = v (k + 1) + v (v - 1) / 2`; edges are the upper triangle, row by row.
+
+    Args:
+        arrays: Cells in canonical order.
+        vocabulary: The space's vertex labels.
+    """
+    n, v = arrays.ops.shape
+    labels = arrays.ops[:, :, None] == np.arange(-1, len(vocabulary))
+    i, j = np.triu_indices(v, 1)
+    return np.concatenate([labels.reshape(n, -1), arrays.adjacency[:, i, j]], axis=1).astype(np.float64)
+
+
+def path_counts(arrays: CellArrays, vocabulary: Sequence[str], *, longest: int | None = None) -> FloatArray:
+    """How many paths from an input to the output carry each sequence of labels (White et al. 2021, Sec. 3.1).
+
+    White et al. record whether a sequence occurs; the count says more and costs as much. With `i` inputs and `k`
+    labels of inner vertices there are `i (1 + k + ... + k ** longest)` columns: input by input, short sequences first,
+    those of one length like numbers of base `k` whose first digit is the label next to the input.
+
+    Args:
+        arrays: Simplified cells, vertices in topological order.
+        vocabulary: The space's vertex labels.
+        longest: Most inner vertices on a path; all that the arrays have room for if None.
+
+    Returns:
+        `n x f` counts.
+
+    Raises:
+        ValueError: if there are more than `MOST_PATHS` columns (`path_sketch` needs none for each sequence), or if a
+            path is longer than `longest`.
+    """
+    n, v = arrays.ops.shape
+    inputs = sum(map(is_input, vocabulary))
+    kinds, room = len(vocabulary) - inputs - 1, v - inputs - 1
+    longest = room if longest is None else min(longest, room)
+    columns = inputs * sum(kinds**length for length in range(longest + 1))
+    if columns > MOST_PATHS:
+        raise ValueError(
+            f"Expected at most {MOST_PATHS:,} label sequences, but paths of up to {longest} vertices with {kinds} "
+            f"labels have {columns:,}; path_sketch has a width of its own"
+        )
+    found = _longest_path(arrays)
+    if found > longest:
+        raise ValueError(f"Expected paths of at most {longest} inner vertices, but got one of {found}")
+    counts = np.zeros((n, columns))
+    # States of all vertices take v times the room of the result.
+    for start in range(0, n, 2048):
+        part = arrays.take(slice(start, start + 2048))
+        counts[start : start + part.n] = _count_paths(part, inputs, kinds, longest)
+    return counts
+
+
+def path_features(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
+    """`path_counts` up to the longest path found where they have few enough columns, else `path_sketch`.
+
+    The sketch is scaled so that its inner products, and hence distances, approximate those of the counts. What the
+    columns are depends on the cells: those that are to be compared must be given together.
+
+    Returns:
+        `n x f` features.
+    """
+    inputs = sum(map(is_input, vocabulary))
+    kinds, longest = len(vocabulary) - inputs - 1, _longest_path(arrays)
+    if inputs * sum(kinds**length for length in range(longest + 1)) > MOST_PATHS:
+        sketch = path_sketch(arrays, vocabulary)
+        return sketch / math.sqrt(sketch.shape[1])
+    return path_counts(arrays, vocabulary, longest=longest)
+
+
+def structure_features(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
+    """One-hot, standardised graph statistics and `path_features` beside one another, without constant columns.
+
+    Args:
+        arrays: Canonical cells, all that are to be compared.
+        vocabulary: The space's vertex labels.
+
+    Returns:
+        `n x f` features.
+    """
+    statistics = varying(graph_statistics(arrays, vocabulary))
+    statistics = (statistics - statistics.mean(0)) / statistics.std(0)
+    return np.column_stack(
+        [varying(one_hot(arrays, vocabulary)), statistics, varying(path_features(arrays, vocabulary))]
+    )
+
+
+def varying(features: FloatArray) -> FloatArray:
+    """The columns that are not constant over the `n` rows."""
+    return features[:, features.max(0) > features.min(0)]
+
+
+def _longest_path(arrays: CellArrays) -> int:
+    """Most inner vertices on a path from an input to the output."""
+    if not arrays.n:
+        return 0
+    depth = vertex_depth(arrays.adjacency)[np.arange(arrays.n), arrays.size.astype(np.int64) - 1]
+    return max(int(depth.max()) - 1, 0)
+
+
+def _count_paths(arrays: CellArrays, inputs: int, kinds: int, longest: int) -> FloatArray:
+    n, v = arrays.ops.shape
+    is_kind = arrays.ops[:, :, None] == np.arange(inputs + 1, inputs + 1 + kinds)
+    edges, last = arrays.adjacency.astype(np.float64), arrays.size - 1
+    # For each length the paths that end in a vertex, its own label included: n x v x i x k ** length.
+    ending = [np.zeros((n, v, inputs, kinds**length)) for length in range(longest + 1)]
+    ending[0][:, range(inputs), range(inputs)] = 1.0
+    counts = [np.zeros((n, inputs, kinds**length)) for length in range(longest + 1)]
+    for j in range(inputs, v):
+        here = np.flatnonzero(last == j)
+        for length in range(min(longest, j - inputs) + 1):
+            arriving = np.einsum("ni,niab->nab", edges[:, :j, j], ending[length][:, :j])
+            counts[length][here] = arriving[here]
+            if length < longest:
+                # n x i x k ** length x 1 times n x 1 x 1 x k: the vertex's label becomes the last digit.
+                longer = arriving[..., None] * is_kind[:, j, None, None, :]
+                ending[length + 1][:, j] = longer.reshape(n, inputs, -1)
+    return np.concatenate(counts, axis=2).reshape(n, -1)

@@ -1,0 +1,141 @@
+"""What an autoencoder is fitted to: the evidence lower bound, and what a graph says about itself without any label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
+from graphnas.encoders.decoder import TrainingCells
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an autoencoder is fitted; the defaults are those of the default model."""
+
+    batch_size: int = 512
+    """Cells a step."""
+    learning_rate: float = 3e-3
+    """Adam's step size, its peak where the schedule is one-cycle."""
+    schedule: Literal["one_cycle", "plateau"] = "one_cycle"
+    """`one_cycle`: warm-up and a cosine to zero over the whole run. `plateau`: constant, a tenth of it when the loss of
+    an epoch has not fallen for ten epochs."""
+    noise: float = 1.0
+    """Factor of the posterior's standard deviation when `z` is drawn."""
+    beta: float = 0.05
+    """Weight of the KL divergence (nats a cell), reached after a tenth of the run."""
+    auxiliary: float = 8.0
+    """Weight of the squared error of the label-free targets, predicted linearly from `z` and summed over them."""
+    metric: float = 50.0
+    """Weight of how far distances between latent means are from proportional to those between targets."""
+    reconstruction: float = 1.0
+    """Weight of all of the above against the performance head."""
+    performance: float = 1.0
+    """Weight of the performance head's loss on labelled cells."""
+
+
+SVGE = Recipe(
+    batch_size=32,
+    learning_rate=1e-4,
+    schedule="plateau",
+    noise=0.01,
+    # The published 0.005 multiplies a KL summed over the batch of 32, while the reconstruction is its mean.
+    beta=0.005 * 32,
+    auxiliary=0.0,
+    metric=0.0,
+)
+"""The published recipe of SVGe (Lukasik et al. 2020, arXiv 2010.04683)."""
+
+SVGE_FINE_TUNING = Recipe(
+    batch_size=32,
+    learning_rate=1e-3,
+    schedule="plateau",
+    noise=0.01,
+    beta=0.005 * 32,
+    auxiliary=0.0,
+    metric=0.0,
+    reconstruction=0.1,
+    performance=0.9,
+)
+"""How SVGe fine-tunes encoder, decoder and predictor together on labelled cells."""
+
+TERMS = ("loss", "reconstruction_nats", "kl_nats", "auxiliary_error", "metric_error", "performance_loss")
+"""Names of what `Objective` returns."""
+
+
+class Objective(nn.Module):
+    """The loss of a batch, as one module that can be compiled or wrapped for several devices.
+
+    Args:
+        model: The autoencoder.
+        recipe: Weights of the terms.
+        targets: Number of label-free targets.
+    """
+
+    def __init__(self, model: CellAutoencoder, recipe: Recipe, targets: int) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+        # A linear map, so that the latent space takes the shape of the targets instead of only containing them.
+        self.head = nn.Linear(model.cell_dim, targets) if recipe.auxiliary else None
+
+    def forward(
+        self,
+        cells: TrainingCells,
+        targets: Tensor,
+        noise: Tensor,
+        warm: Tensor,
+        labelled: TrainingCells | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Weighted and single terms.
+
+        Args:
+            cells: `n` cells.
+            targets: `n x t` label-free targets.
+            noise: `n x d` standard normal draws.
+            warm: Share of the KL's weight that is in force, 0 to 1.
+            labelled: Cells with a label, those of one architecture in consecutive rows; none without a performance
+                head.
+            labels: Their standardised labels, one for each architecture.
+
+        Returns:
+            The six `TERMS`; all but the first without gradients.
+        """
+        recipe, model = self.recipe, self.model
+        mu, logvar = model.encoder(cells.ops.long(), cells.adjacency.to(noise.dtype))
+        z = mu + recipe.noise * noise * (logvar / 2).exp()
+        nll = model.decoder.loss(z, cells, model.space.topology)
+        kl = kl_to_standard_normal(mu, logvar).sum(-1).mean()
+        zero = nll.new_zeros(())
+        auxiliary = zero if self.head is None else (self.head(z) - targets).square().sum(-1).mean()
+        metric = metric_error(mu, logvar, targets) if recipe.metric else zero
+        bound = nll + recipe.beta * warm * kl + recipe.auxiliary * auxiliary + recipe.metric * metric
+        performance = zero
+        if labelled is not None and labels is not None and model.performance is not None:
+            means = model.encoder(labelled.ops.long(), labelled.adjacency.to(noise.dtype))[0]
+            performance = model.performance.loss(means.reshape(len(labels), -1), labels)
+        loss = recipe.reconstruction * bound + recipe.performance * performance
+        parts = torch.stack([nll, kl, auxiliary, metric, performance]).detach()
+        return torch.cat([loss[None], parts])
+
+
+def metric_error(mu: Tensor, logvar: Tensor, targets: Tensor) -> Tensor:
+    """How far distances between latent means are from proportional to those between targets, 0 to 1.
+
+    `1 - (a . b)^2 / (|a|^2 |b|^2)` of the distances `a` and `b` over the pairs of a cell of the first half of the batch
+    with one of the second half. Latents are compared as they will be standardised.
+
+    Args:
+        mu: `n x d` means.
+        logvar: `n x d` log-variances.
+        targets: `n x t` targets.
+    """
+    half = len(mu) // 2
+    mu = mu / (mu.var(0) + logvar.exp().mean(0)).sqrt()
+    latent = ((mu[:half] - mu[half : 2 * half]).square().sum(1) + 1e-6).sqrt()
+    wanted = (targets[:half] - targets[half : 2 * half]).square().sum(1).sqrt()
+    size = latent.square().sum() * wanted.square().sum()
+    return 1 - (latent * wanted).sum().square() / size.clamp(min=1e-12)

@@ -1,0 +1,106 @@
+"""Performance heads: from a latent point to the performance of its architecture, differentiable."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class PerformanceHead(nn.Module, ABC):
+    """From latent points to the mean and the variance of a label.
+
+    Inside, labels are standardised: mean 0 and variance 1 over those learned from.
+    """
+
+    settings: dict[str, Any]
+    """Keyword arguments that make the same head again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label_mean: Tensor
+        self.label_std: Tensor
+        self.register_buffer("label_mean", torch.zeros(()))
+        self.register_buffer("label_std", torch.ones(()))
+
+    @abstractmethod
+    def standardised(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """`n x d` latent points to `n` means and variances of standardised labels."""
+
+    @abstractmethod
+    def loss(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Loss at `n x d` latent points of `n` standardised labels."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """`n x d` latent points to `n` means and variances, in the units of the labels."""
+        mean, variance = self.standardised(z)
+        return mean * self.label_std + self.label_mean, variance * self.label_std.square()
+
+
+class EnsembleHead(PerformanceHead):
+    """A deep ensemble on the latent mean: small MLPs, each with a mean and a variance (Lakshminarayanan et al. 2017).
+
+    The ensemble's variance is the members' own plus the spread of their means, so it grows away from labelled cells.
+
+    Args:
+        latent_dim: `d` of an architecture.
+        members: Number of MLPs.
+        hidden: Width of their two hidden layers.
+    """
+
+    def __init__(self, latent_dim: int, *, members: int = 8, hidden: int = 64) -> None:
+        super().__init__()
+        self.settings = {"members": members, "hidden": hidden}
+        widths = [latent_dim, hidden, hidden, 2]
+        self.weights = nn.ParameterList(
+            torch.randn(members, wide, narrow) / math.sqrt(wide) for wide, narrow in zip(widths, widths[1:], strict=False)
+        )
+        self.biases = nn.ParameterList(torch.zeros(members, 1, narrow) for narrow in widths[1:])
+
+    def _members(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """`n x d` points to `members x n` means and log-variances."""
+        states = z.expand(len(self.weights[0]), *z.shape)
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            states = torch.baddbmm(bias, states, weight)
+            if number < len(self.weights) - 1:
+                states = nn.functional.silu(states)
+        return states[..., 0], states[..., 1].clamp(-8.0, 4.0)
+
+    def standardised(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        means, logvars = self._members(z)
+        return means.mean(0), logvars.exp().mean(0) + means.var(0, unbiased=False)
+
+    def loss(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Mean negative log-likelihood of `n` standardised labels, in nats a label, over the members."""
+        means, logvars = self._members(z)
+        return ((means - labels).square() / (2 * logvars.exp()) + logvars / 2).mean()
+
+
+class MlpHead(PerformanceHead):
+    """SVGe's predictor: linear layers of halving width with ReLU on the latent mean; squared error, no uncertainty.
+
+    Args:
+        latent_dim: `d` of an architecture.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.settings = {}
+        widths = [latent_dim, latent_dim // 2, latent_dim // 4, latent_dim // 8]
+        layers: list[nn.Module] = []
+        for wide, narrow in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(wide, narrow), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+
+    def standardised(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """See the base class; the variances are zero."""
+        mean = self.layers(z)[..., 0]
+        return mean, torch.zeros_like(mean)
+
+    def loss(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Mean squared error of `n` standardised labels."""
+        return (self.standardised(z)[0] - labels).square().mean()
