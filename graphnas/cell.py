@@ -269,16 +269,17 @@ def from_arrays(arrays: CellArrays, vocabulary: Sequence[str]) -> list[Cell]:
     names = [tuple(vocabulary[code] for code in row if code >= 0) for row in kinds.tolist()]
     cells = []
     start = 0
-    for checked, which, end in zip(_well_formed(arrays, vocabulary).tolist(), kind.reshape(-1).tolist(), ends, strict=True):
+    checked = _well_formed(arrays, vocabulary).tolist()
+    for right, which, end in zip(checked, kind.reshape(-1).tolist(), ends, strict=True):
         edges = frozenset([pair[place] for place in places[start:end]])
-        cells.append(_trusted_cell(names[which], edges) if checked else Cell(names[which], edges))
+        cells.append(_trusted_cell(names[which], edges) if right else Cell(names[which], edges))
         start = end
     return cells
 
 
 def _well_formed(arrays: CellArrays, vocabulary: Sequence[str]) -> BoolArray:
     """`n`: what `Cell` asks of its vertices and edges, for all rows at once."""
-    n, v = arrays.ops.shape
+    v = arrays.ops.shape[1]
     inputs, vertex = sum(map(is_input, vocabulary)), np.arange(v)
     last = (arrays.ops >= 0).sum(1)[:, None] - 1
     inner = (arrays.ops > inputs) & (arrays.ops < len(vocabulary)) & (vertex >= inputs)

@@ -1,6 +1,5 @@
 """What a latent space is like: smoothness against exact edit distance, ranking from few labels, one report."""
 
-from graphnas.analysis.edit_distance import decision_distance, edit_distance
 from graphnas.analysis.encoder_report import encoder_report, hand_made_encodings
 from graphnas.analysis.labels import LabelledCells, labelled_cells
 from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_smoothness, smoothness
@@ -14,9 +13,7 @@ __all__ = [
     "LabelledCells",
     "TrainingSplit",
     "compare_encodings",
-    "decision_distance",
     "draw_pairs",
-    "edit_distance",
     "encoder_report",
     "gp_ranking",
     "hand_made_encodings",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from graphnas.analysis.labels import LabelledCells, labelled_cells
-from graphnas.analysis.latent_smoothness import Encoding, FloatArray, draw_pairs, has_edit_distance, latent_means
+from graphnas.analysis.latent_smoothness import Encoding, FloatArray, draw_pairs, latent_means
 from graphnas.analysis.latent_smoothness import smoothness as measure_smoothness
 from graphnas.analysis.ranking import MOST_FITTED, LabelDraw, compare_encodings, label_draws
 from graphnas.analysis.split import TrainingSplit
@@ -20,6 +20,7 @@ from graphnas.encoders import CellAutoencoder, quality
 from graphnas.encoders.features import one_hot, path_features, structure_features, varying
 from graphnas.evaluate import Table
 from graphnas.spaces import Space
+from graphnas.spaces.edit_distance import has_cell_distance
 
 LATENT = "latent mean"
 """Name of the encoder's own encoding, with which the others are compared."""
@@ -118,7 +119,7 @@ def _over_seeds(measured: Sequence[dict[str, float]]) -> dict[str, dict[str, Any
 def _smoothness(
     model: CellAutoencoder, held_out: CellArrays, seeds: Sequence[int], pairs: int, tell: Progress
 ) -> dict[str, Any]:
-    if not has_edit_distance(model.space):
+    if not has_cell_distance(model.space.topology):
         return {"missing": f"cells of {model.space.name} are too large for an exact edit distance"}
     encodings = {LATENT: latent_means(model), **hand_made_encodings(model.space)}
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in encodings}

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from graphnas.analysis.edit_distance import MOST_INNER, decision_distance, edit_distance
 from graphnas.analysis.walks import random_walks
 from graphnas.cell import BoolArray, CellArrays, IntArray, stack_arrays
 from graphnas.encoders import CellAutoencoder
 from graphnas.spaces import Space
-from graphnas.spaces.topology import FixedTopology
+from graphnas.spaces.edit_distance import cell_distance
 
 FloatArray = NDArray[np.float64]
 Encoding = Callable[[CellArrays], FloatArray]
@@ -41,7 +40,7 @@ class EditPairs:
 def draw_pairs(space: Space, cells: CellArrays, *, seed: int = 0, pairs: int = 10_000) -> EditPairs:
     """Random pairs of different architectures, and as many ends of walks of 0 to 5 random single edits.
 
-    Distances are those of `edit_distance` where a cell is any graph, else of `decision_distance`.
+    Distances are those of `cell_distance`, summed over the cells of an architecture.
 
     Args:
         space: The space.
@@ -63,15 +62,8 @@ def draw_pairs(space: Space, cells: CellArrays, *, seed: int = 0, pairs: int = 1
     walking = first.take(slice(pairs * len(space.cell_names), None))
     reached = random_walks(space, walking, rng.integers(MOST_STEPS + 1, size=pairs), rng)
     second = stack_arrays([drawn, reached])
-    fixed = isinstance(space.topology, FixedTopology)
-    distance = decision_distance(space, first, second) if fixed else edit_distance(first, second)
+    distance = cell_distance(space.topology, first, second).reshape(-1, len(space.cell_names)).sum(1)
     return EditPairs(first, second, distance, np.arange(2 * pairs) >= pairs)
-
-
-def has_edit_distance(space: Space) -> bool:
-    """Whether cells of the space are small enough for `draw_pairs`."""
-    topology = space.topology
-    return isinstance(topology, FixedTopology) or topology.max_vertices - len(topology.inputs) - 1 <= MOST_INNER
 
 
 def smoothness(encoding: Encoding, pairs: EditPairs) -> dict[str, float]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _MODELS = {
     "graph": "a graph encoder (message passing beside a sum over places) and a decoder that derives cells under the "
     "space's exact masks, so that every decoding is legal",
-    "svge": "SVGe's encoder and decoder (Lukasik et al. 2020, arXiv 2010.04683), which know no masks: a decoding may be "
-    "illegal",
+    "svge": "SVGe's encoder and decoder (Lukasik et al. 2020, arXiv 2010.04683), which know no masks: a decoding may "
+    "be illegal",
     "dvae": "D-VAE's encoder (Zhang et al. 2019, arXiv 1904.11088) and a decoder that derives cells under the space's "
     "exact masks, so that every decoding is legal",
 }
@@ -55,10 +55,11 @@ def card(space: Space, record: Mapping[str, Any]) -> str:
         if labels is None
         else f"and to the labels of {labels['known']:,} of them, which its performance head predicts"
     )
+    share = "" if settings["share"] == 1 else f"; this one was fitted to a share of {settings['share']:g}"
     performance = (
         "It knows nothing of accuracies."
         if labels is None
-        else "Its performance head knows the labels it was fitted to and no others: their task, their scale, their noise."
+        else "Its performance head knows the labels it was fitted to and no others: their task, scale and noise."
     )
     return f"""# Encoder of {space.title}
 
@@ -97,9 +98,9 @@ model = CellAutoencoder.from_pretrained("path/of/this/folder")
 
 ## Limits
 
-It encodes and decodes the operations {", ".join(space.operations)} and no others. The measures hold within the limits \
-of its training ({topology}); beyond them it computes, but was not fitted. {performance} Novelty is low where nearly the \
-whole space was fitted to{"" if settings["share"] == 1 else f"; this one was fitted to a share of {settings['share']:g}"}.
+It encodes and decodes the operations {", ".join(space.operations)} and no others. The measures hold within the \
+limits of its training ({topology}); beyond them it computes, but was not fitted. {performance} Novelty is low where \
+nearly the whole space was fitted to{share}.
 
 ## Licence
 

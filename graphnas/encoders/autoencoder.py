@@ -323,7 +323,8 @@ class CellAutoencoder(nn.Module):
             if config["format"] != FORMAT:
                 raise ValueError(f"{config_path}: format: expected {FORMAT}, but got {config['format']!r}")
             if config["model"] not in KINDS:
-                raise ValueError(f"{config_path}: model: expected one of {', '.join(KINDS)}, but got {config['model']!r}")
+                kinds = ", ".join(KINDS)
+                raise ValueError(f"{config_path}: model: expected one of {kinds}, but got {config['model']!r}")
             vocabulary, digest, parts = tuple(config["vocabulary"]), config["sha256"], KINDS[config["model"]]
             if space is None:
                 copy = folder / "space.toml"
@@ -340,7 +341,7 @@ class CellAutoencoder(nn.Module):
         try:
             data = weights_path.read_bytes()
             if hashlib.sha256(data).hexdigest() != digest:
-                raise ValueError(f"expected SHA-256 {digest}, as config.toml has it, but got another: damaged or replaced")
+                raise ValueError(f"expected SHA-256 {digest} as in config.toml: the file is damaged or another's")
             weights = load(data)
             model.load_state_dict(weights)
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:

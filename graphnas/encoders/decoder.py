@@ -175,7 +175,8 @@ class DerivationDecoder(nn.Module):
             topology: Theirs.
         """
         scored = ScoredDecisions.of(topology, z.device)
-        return decision_loss(*self(z, cells.ops.long(), cells.adjacency.to(z.dtype), scored), cells, scored)
+        op_logits, pair_logits = self(z, cells.ops.long(), cells.adjacency.to(z.dtype), scored)
+        return decision_loss(op_logits, pair_logits, cells, scored)
 
     def derive(
         self, z: Tensor, topology: Topology, *, sample: bool = False, generator: torch.Generator | None = None

@@ -18,14 +18,17 @@ from torch import Tensor, distributed, nn
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
 from graphnas.encoders.checkpoint import FitCheckpoint
-from graphnas.encoders.decoder import TrainingCells
+from graphnas.encoders.decoder import DerivationDecoder, TrainingCells
 from graphnas.encoders.objective import TERMS, Objective, Recipe
 from graphnas.encoders.quality import legal_hashes
 from graphnas.encoders.statistics import structure_targets
+from graphnas.spaces.edit_distance import cell_distance, has_cell_distance
 
 Progress = Callable[[Mapping[str, float]], None]
 
 _LABELLED = 128  # labelled architectures a step, beside the batch
+_PRIOR_POINTS = 5_000
+_PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4)
 
 
 class CollapseError(RuntimeError):
@@ -152,11 +155,12 @@ def fit(
         generator.manual_seed(((seed << 32) + step) * world + rank)
         noise = torch.randn(len(rows), model.cell_dim, generator=generator, device=place)
         warm = torch.tensor(min(1.0, done * 10), device=place)
+        apart = _edits(model, arrays, rows) if recipe.metric and recipe.edits else None
         known: tuple[TrainingCells | None, Tensor | None] = (None, None)
         if labelled is not None:
             known = labelled.batch(np.random.default_rng((seed, step, rank)), place)
         with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            terms = run(cells.take(rows).to(place), wanted[rows.to(place)], noise, warm, *known)
+            terms = run(cells.take(rows).to(place), wanted[rows.to(place)], noise, warm, apart, *known)
         optimizer.zero_grad(set_to_none=True)
         terms[0].backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -235,16 +239,21 @@ def _labelled(model: CellAutoencoder, cells: TrainingCells, labels: NDArray[np.f
     return _Labelled(cells.take(of_cells), standard.float(), parts)
 
 
-def _targets(
-    model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.float64] | None, recipe: Recipe
-) -> Tensor:
-    if further is not None and (
-        further.ndim != 2 or further.shape[0] != arrays.n or not np.isfinite(further).all()
-    ):
+def _targets(model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.float64] | None, recipe: Recipe) -> Tensor:
+    if further is not None and (further.ndim != 2 or further.shape[0] != arrays.n or not np.isfinite(further).all()):
         raise ValueError(f"Expected targets to be {arrays.n} x t and finite, but got shape {further.shape}")
     if not (recipe.auxiliary or recipe.metric):
         return torch.zeros(arrays.n, 0)
     return torch.from_numpy(structure_targets(arrays, model.space.vocabulary, further)).float()
+
+
+def _edits(model: CellAutoencoder, arrays: CellArrays, rows: Tensor) -> Tensor | None:
+    """Edit distances of the first half of the rows from the second half, if cells are small enough."""
+    topology, half = model.space.topology, len(rows) // 2
+    if not has_cell_distance(topology):
+        return None
+    first, second = (arrays.take(part.numpy()) for part in (rows[:half], rows[half : 2 * half]))
+    return torch.from_numpy(cell_distance(topology, first, second)).float().to(model.device)
 
 
 def _agreed(value: float, device: torch.device, world: int) -> float:
@@ -263,13 +272,18 @@ def _one_cycle(done: float) -> float:
 
 @torch.no_grad()
 def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
-    """Set the model's shift and scale so that each latent of the training cells has mean 0 and variance 1."""
+    """Set the model's shift and scale so that N(0, I) is the prior to sample from.
+
+    Each latent of the training cells gets mean 0. Its variance would be 1 if they were normal and independent. They are
+    not quite, and samples near the origin fall to few cells; so all latents are divided by one more factor, the least
+    at which the fewest of the prior's samples decode to the same cell.
+    """
     model.shift.zero_()
     model.scale.fill_(1.0)
     some = torch.linspace(0, cells.ops.shape[0] - 1, min(cells.ops.shape[0], 20_000)).long()
     parts = [
         model.encoder(part.ops.long().to(model.device), part.adjacency.float().to(model.device))
-        for part in (cells.take(rows) for rows in some.split(2048))
+        for part in (cells.take(some[start : start + 2048]) for start in range(0, len(some), 2048))
     ]
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
@@ -278,3 +292,8 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
         raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
     model.shift.copy_(mu.mean(0))
     model.scale.copy_(variance.sqrt())
+    if not isinstance(model.decoder, DerivationDecoder):
+        return
+    points = torch.randn(_PRIOR_POINTS, model.latent_dim, generator=torch.Generator().manual_seed(0))
+    distinct = [len(set(model.space.hashes(model.decode_arrays(factor * points)))) for factor in _PRIOR_FACTORS]
+    model.scale.mul_(_PRIOR_FACTORS[int(np.argmax(distinct))])

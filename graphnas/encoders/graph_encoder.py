@@ -58,7 +58,8 @@ class VertexBranch(nn.Module):
         for layer in self.rounds:
             states = layer(states, adjacency)
         gates = self.gate(codes) * (rows < table.shape[0] - 1)[:, :, None]
-        return (nn.functional.gelu(self.vertex(states)) * gates).sum(1)
+        summed: Tensor = (nn.functional.gelu(self.vertex(states)) * gates).sum(1)
+        return summed
 
 
 class PlaceBranch(nn.Module):
@@ -70,9 +71,7 @@ class PlaceBranch(nn.Module):
     def __init__(self, vocabulary_size: int, *, width: int, hidden: int = 128) -> None:
         super().__init__()
         self.labels = vocabulary_size
-        self.of_vertex = nn.Sequential(
-            nn.Linear(_CODES + vocabulary_size, hidden), nn.GELU(), nn.Linear(hidden, width)
-        )
+        self.of_vertex = nn.Sequential(nn.Linear(_CODES + vocabulary_size, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.of_edge = nn.Sequential(nn.Linear(2 * _CODES, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, rows: Tensor, adjacency: Tensor, codes: Tensor) -> Tensor:

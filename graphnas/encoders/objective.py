@@ -29,8 +29,11 @@ class Recipe:
     """Weight of the KL divergence (nats a cell), reached after a tenth of the run."""
     auxiliary: float = 8.0
     """Weight of the squared error of the label-free targets, predicted linearly from `z` and summed over them."""
-    metric: float = 50.0
-    """Weight of how far distances between latent means are from proportional to those between targets."""
+    metric: float = 100.0
+    """Weight of how far distances between latent means are from proportional to those between cells."""
+    edits: float = 0.6
+    """Share of the edit distance in the squared distance between cells, against that between targets; where cells are
+    too large for an exact edit distance, targets alone count."""
     reconstruction: float = 1.0
     """Weight of all of the above against the performance head."""
     performance: float = 1.0
@@ -87,6 +90,7 @@ class Objective(nn.Module):
         targets: Tensor,
         noise: Tensor,
         warm: Tensor,
+        edits: Tensor | None = None,
         labelled: TrainingCells | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
@@ -97,6 +101,7 @@ class Objective(nn.Module):
             targets: `n x t` label-free targets.
             noise: `n x d` standard normal draws.
             warm: Share of the KL's weight that is in force, 0 to 1.
+            edits: Edit distances of the first half of the cells from the second half; None where they are not known.
             labelled: Cells with a label, those of one architecture in consecutive rows; none without a performance
                 head.
             labels: Their standardised labels, one for each architecture.
@@ -111,7 +116,7 @@ class Objective(nn.Module):
         kl = kl_to_standard_normal(mu, logvar).sum(-1).mean()
         zero = nll.new_zeros(())
         auxiliary = zero if self.head is None else (self.head(z) - targets).square().sum(-1).mean()
-        metric = metric_error(mu, logvar, targets) if recipe.metric else zero
+        metric = metric_error(mu, logvar, self._distances(targets, edits)) if recipe.metric else zero
         bound = nll + recipe.beta * warm * kl + recipe.auxiliary * auxiliary + recipe.metric * metric
         performance = zero
         if labelled is not None and labels is not None and model.performance is not None:
@@ -121,21 +126,31 @@ class Objective(nn.Module):
         parts = torch.stack([nll, kl, auxiliary, metric, performance]).detach()
         return torch.cat([loss[None], parts])
 
+    def _distances(self, targets: Tensor, edits: Tensor | None) -> Tensor:
+        """Distances of the first half of the cells from the second half."""
+        half = len(targets) // 2
+        squared = (targets[:half] - targets[half : 2 * half]).square().sum(1)
+        if edits is None:
+            return squared.sqrt()
+        # In a cube of decisions the squared distance is the number of those that differ.
+        share = self.recipe.edits
+        mixed = (1 - share) * squared / squared.mean().clamp(min=1e-9) + share * edits / edits.mean().clamp(min=1e-9)
+        return mixed.sqrt()
 
-def metric_error(mu: Tensor, logvar: Tensor, targets: Tensor) -> Tensor:
-    """How far distances between latent means are from proportional to those between targets, 0 to 1.
 
-    `1 - (a . b)^2 / (|a|^2 |b|^2)` of the distances `a` and `b` over the pairs of a cell of the first half of the batch
-    with one of the second half. Latents are compared as they will be standardised.
+def metric_error(mu: Tensor, logvar: Tensor, wanted: Tensor) -> Tensor:
+    """How far distances between latent means are from proportional to given ones, 0 to 1.
+
+    `1 - (a . b)^2 / (|a|^2 |b|^2)` of both distances over the pairs of a cell of the first half of the batch with one
+    of the second half. Latents are compared as they will be standardised.
 
     Args:
         mu: `n x d` means.
         logvar: `n x d` log-variances.
-        targets: `n x t` targets.
+        wanted: `n / 2` distances.
     """
-    half = len(mu) // 2
+    half = len(wanted)
     mu = mu / (mu.var(0) + logvar.exp().mean(0)).sqrt()
     latent = ((mu[:half] - mu[half : 2 * half]).square().sum(1) + 1e-6).sqrt()
-    wanted = (targets[:half] - targets[half : 2 * half]).square().sum(1).sqrt()
     size = latent.square().sum() * wanted.square().sum()
     return 1 - (latent * wanted).sum().square() / size.clamp(min=1e-12)

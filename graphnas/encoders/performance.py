@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from typing import Any
@@ -56,7 +57,7 @@ class EnsembleHead(PerformanceHead):
         self.settings = {"members": members, "hidden": hidden}
         widths = [latent_dim, hidden, hidden, 2]
         self.weights = nn.ParameterList(
-            torch.randn(members, wide, narrow) / math.sqrt(wide) for wide, narrow in zip(widths, widths[1:], strict=False)
+            torch.randn(members, wide, narrow) / math.sqrt(wide) for wide, narrow in itertools.pairwise(widths)
         )
         self.biases = nn.ParameterList(torch.zeros(members, 1, narrow) for narrow in widths[1:])
 
@@ -92,7 +93,7 @@ class MlpHead(PerformanceHead):
         self.settings = {}
         widths = [latent_dim, latent_dim // 2, latent_dim // 4, latent_dim // 8]
         layers: list[nn.Module] = []
-        for wide, narrow in zip(widths, widths[1:], strict=False):
+        for wide, narrow in itertools.pairwise(widths):
             layers += [nn.Linear(wide, narrow), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 

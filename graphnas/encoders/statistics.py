@@ -125,7 +125,8 @@ def label_edges(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
     """`n x k^2` numbers of edges from each label to each other."""
     is_label = (arrays.ops[:, :, None] == np.arange(len(vocabulary))).astype(np.float32)
     counts = is_label.mT @ (arrays.adjacency.astype(np.float32) @ is_label)
-    return counts.reshape(arrays.n, -1).astype(np.float64)
+    result: FloatArray = counts.reshape(arrays.n, -1).astype(np.float64)
+    return result
 
 
 def places(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
@@ -175,9 +176,6 @@ def structure_targets(
 
     _, _, axes = np.linalg.svd(joined(fitted), full_matrices=False)
     scores = np.concatenate(
-        [
-            joined(blocks(slice(start, start + 20_000))) @ axes[:components].T
-            for start in range(0, arrays.n, 20_000)
-        ]
+        [joined(blocks(slice(start, start + 20_000))) @ axes[:components].T for start in range(0, arrays.n, 20_000)]
     )
     return scores / max(float(scores[:, 0].std()), 1e-9)

@@ -5,18 +5,16 @@ import pytest
 
 from graphnas.analysis import (
     EditPairs,
-    decision_distance,
     draw_pairs,
-    edit_distance,
     hand_made_encodings,
     latent_smoothness,
     smoothness,
 )
-from graphnas.analysis.latent_smoothness import has_edit_distance
 from graphnas.cell import CellArrays
 from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.features import one_hot
 from graphnas.spaces import Space
+from graphnas.spaces.edit_distance import cell_distance, edit_distance, has_cell_distance
 
 SPACE = Space.load("nasbench101")
 CELLS = SPACE.sample_arrays(300, np.random.default_rng(0))
@@ -46,7 +44,8 @@ def test_architectures_of_two_cells_are_paired_as_a_whole() -> None:
     pairs = draw_pairs(space, space.sample_arrays(40, np.random.default_rng(0)), seed=0, pairs=30)
     assert pairs.first.n == pairs.second.n == 120
     assert pairs.distance.shape == pairs.walked.shape == (60,)
-    np.testing.assert_array_equal(pairs.distance, decision_distance(space, pairs.first, pairs.second))
+    apart = cell_distance(space.topology, pairs.first, pairs.second).reshape(-1, 2).sum(1)
+    np.testing.assert_array_equal(pairs.distance, apart)
     assert (pairs.distance[30:] <= 5).all()
 
 
@@ -103,6 +102,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
         latent_smoothness(lambda cells: cells.ops.astype(np.float64), CELLS, seed=0)
     with pytest.raises(ValueError, match=r"40 points, one row each, but got shape \(3, 1\)"):
         smoothness(lambda cells: np.zeros((3, 1)), draw_pairs(SPACE, CELLS, pairs=10))
-    assert has_edit_distance(SPACE)
-    assert has_edit_distance(Space.load("darts"))
-    assert not has_edit_distance(Space.load("nasbench101", max_vertices=8))
+    assert has_cell_distance(SPACE.topology)
+    assert has_cell_distance(Space.load("darts").topology)
+    assert not has_cell_distance(Space.load("nasbench101", max_vertices=8).topology)

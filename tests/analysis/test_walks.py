@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphnas.analysis import edit_distance, random_edits, random_walks
+from graphnas.analysis import random_edits, random_walks
 from graphnas.spaces import Space
+from graphnas.spaces.edit_distance import edit_distance
 
 
 @pytest.mark.parametrize(

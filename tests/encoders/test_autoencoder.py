@@ -49,14 +49,24 @@ def test_every_decoding_is_legal(seed: int, scale: float, sample: bool) -> None:
         SPACE.validate(one)
 
 
-def test_the_same_weights_serve_larger_cells() -> None:
-    larger = Space.load("nasbench101", max_vertices=9, max_edges=14)
-    z = 3 * torch.randn(300, MODEL.latent_dim, generator=torch.Generator().manual_seed(1))
-    decoded = MODEL.decode(z, space=larger, sample=True, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize(("vertices", "edges"), [(8, 9), (9, 14), (24, 60)])
+def test_the_same_weights_serve_larger_cells(vertices: int, edges: int) -> None:
+    larger = Space.load("nasbench101", max_vertices=vertices, max_edges=edges)
+    generator = torch.Generator().manual_seed(1)
+    z = 3 * torch.randn(100, MODEL.latent_dim, generator=generator)
+    decoded = MODEL.decode(z, space=larger, sample=True, generator=generator)
     for one in decoded:
         larger.validate(one)
     assert max(one.cells[0].size for one in decoded) > 7
-    assert MODEL.encode(decoded)[0].shape == (300, MODEL.latent_dim)
+    mu, logvar = MODEL.encode(decoded)
+    assert mu.shape == (100, MODEL.latent_dim)
+    assert torch.isfinite(mu).all()
+    assert torch.isfinite(logvar).all()
+
+
+def test_a_space_of_other_labels_is_no_place_to_decode_into() -> None:
+    with pytest.raises(ValueError, match="Expected a space of 1 cells over"):
+        MODEL.decode(torch.zeros(1, 32), space=Space.load("enas"))
 
 
 def test_no_points_and_no_cells_give_no_rows() -> None:
@@ -83,9 +93,12 @@ def test_damaged_encoders_are_refused_by_file_and_field(tmp_path: Path) -> None:
     config, weights = tmp_path / "config.toml", tmp_path / "model.safetensors"
     good = config.read_text(encoding="utf-8"), weights.read_bytes()
     for old, new, message in (
-        ("format = 1", "format = 2", "format: expected 1, but got 2"),
-        ('"conv1x1"', '"conv5x5"', "vocabulary"),
-        ("width = 128", "width = 64", "model.safetensors"),
+        ("format = 2", "format = 1", "config.toml: format: expected 2, but got 1"),
+        ("format = 2", "", "config.toml.*format"),
+        ('model = "graph"', 'model = "tree"', "config.toml: model: expected one of graph, svge, dvae, but got 'tree'"),
+        ('"conv1x1"', '"conv5x5"', r"config.toml: vocabulary: expected .*conv1x1.*, but got .*conv5x5"),
+        ('sha256 = "', 'sha256 = "0', r"model\.safetensors: expected SHA-256 0"),
+        ("width = 128", "width = 64", r"model\.safetensors"),
         ("rounds = 2", "colour = 2", "config.toml.*colour"),
         ("[encoder]", "[encoder", "config.toml"),
     ):
@@ -94,15 +107,62 @@ def test_damaged_encoders_are_refused_by_file_and_field(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             CellAutoencoder.from_pretrained(tmp_path)
     config.write_text(good[0], encoding="utf-8")
-    for bytes_ in (good[1][:1000], b""):
+    # The last has one bit of a weight turned.
+    for bytes_ in (good[1][:1000], b"", good[1][:-1] + bytes([good[1][-1] ^ 1])):
         weights.write_bytes(bytes_)
-        with pytest.raises(ValueError, match=r"model\.safetensors"):
+        with pytest.raises(ValueError, match=r"model\.safetensors: expected SHA-256 [0-9a-f]{64}"):
             CellAutoencoder.from_pretrained(tmp_path)
     weights.unlink()
     with pytest.raises(ValueError, match=r"model\.safetensors"):
         CellAutoencoder.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="No encoder 'nowhere'"):
         CellAutoencoder.from_pretrained("nowhere")
+
+
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None:
+    broken = CellAutoencoder.for_space(SPACE, seed=3)
+    with torch.no_grad():
+        broken.decoder.latent.bias[0] = torch.nan  # type: ignore[union-attr, index]
+    broken.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"model\.safetensors: decoder\.latent\.bias: holds NaN or infinity"):
+        CellAutoencoder.from_pretrained(tmp_path)
+
+
+def test_there_are_three_kinds_and_no_others() -> None:
+    for kind, latent_dim in (("graph", 32), ("svge", 56), ("dvae", 56)):
+        model = CellAutoencoder.for_space(SPACE, kind=kind)
+        assert (model.kind, model.cell_dim, model.latent_dim) == (kind, latent_dim, latent_dim)
+    with pytest.raises(ValueError, match="kind to be one of graph, svge, dvae, but got 'tree'"):
+        CellAutoencoder.for_space(SPACE, kind="tree")
+    with pytest.raises(ValueError, match="cells of one input, but those of darts have several"):
+        CellAutoencoder.for_space(Space.load("darts"), kind="svge")
+
+
+def test_equal_seeds_give_equal_initial_weights_without_touching_the_global_state() -> None:
+    state = torch.get_rng_state()
+    models = [CellAutoencoder.for_space(SPACE, seed=seed) for seed in (3, 4)]
+    for model in models:
+        model.add_performance_head(seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(models[0].encoder.mu.weight, MODEL.encoder.mu.weight)  # type: ignore[union-attr, arg-type]
+    assert not torch.equal(models[1].encoder.mu.weight, MODEL.encoder.mu.weight)  # type: ignore[union-attr, arg-type]
+
+
+def test_a_model_without_labels_predicts_nothing() -> None:
+    with pytest.raises(ValueError, match="no performance head: fit it with labels"):
+        MODEL.predict(torch.zeros(1, 32))
+
+
+def test_a_performance_head_is_saved_with_its_scale(tmp_path: Path) -> None:
+    model = CellAutoencoder.for_space(SPACE, seed=3)
+    head = model.add_performance_head(members=3, hidden=16)
+    head.label_mean.fill_(90.0)
+    model.save_pretrained(tmp_path)
+    loaded = CellAutoencoder.from_pretrained(tmp_path)
+    z = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(loaded.predict(z)[0], model.predict(z)[0])
+    assert loaded.performance is not None
+    assert loaded.performance.settings == {"members": 3, "hidden": 16}
 
 
 def test_kl_against_torch() -> None:
@@ -120,19 +180,22 @@ def test_reparameterization_has_the_stated_moments() -> None:
 
 
 class TestShippedEncoder:
-    model = CellAutoencoder.from_pretrained("nasbench101")
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls) -> CellAutoencoder:
+        return CellAutoencoder.from_pretrained("nasbench101")
 
-    def test_it_returns_cells_from_their_latent_means(self) -> None:
+    def test_it_returns_cells_from_their_latent_means(self, model: CellAutoencoder) -> None:
         cells = SPACE.sample(1000, np.random.default_rng(11))
-        decoded = self.model.decode(self.model.encode(cells)[0])
+        decoded = model.decode(model.encode(cells)[0])
         same = [SPACE.hash(a) == SPACE.hash(b) for a, b in zip(cells, decoded, strict=True)]
         assert np.mean(same) >= 0.99
 
-    def test_prior_samples_are_mostly_distinct(self) -> None:
-        z = torch.randn(2000, self.model.latent_dim, generator=torch.Generator().manual_seed(0))
-        assert len(set(SPACE.hashes(self.model.decode_arrays(z)))) >= 0.95 * 2000
+    def test_prior_samples_are_mostly_distinct(self, model: CellAutoencoder) -> None:
+        z = torch.randn(2000, model.latent_dim, generator=torch.Generator().manual_seed(0))
+        assert len(set(SPACE.hashes(model.decode_arrays(z)))) >= 0.95 * 2000
 
-    def test_latents_are_standard(self) -> None:
-        mu, logvar = self.model.encode(SPACE.sample(2000, np.random.default_rng(12)))
+    def test_latents_are_standard(self, model: CellAutoencoder) -> None:
+        mu, logvar = model.encode(SPACE.sample(2000, np.random.default_rng(12)))
         torch.testing.assert_close(mu.mean(0), torch.zeros(mu.shape[1]), atol=0.15, rtol=0)
         torch.testing.assert_close(mu.var(0) + logvar.exp().mean(0), torch.ones(mu.shape[1]), atol=0.2, rtol=0)

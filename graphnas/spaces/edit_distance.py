@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphnas.cell import CellArrays, IntArray, reorder_arrays
-from graphnas.spaces import Space
 from graphnas.spaces.in_degree import InDegreeTopology
-from graphnas.spaces.topology import FixedTopology
+from graphnas.spaces.topology import FixedTopology, Topology
 
 MOST_INNER = 5
 """Inner vertices of a cell at most: all 120 assignments of five are tried."""
@@ -78,36 +77,48 @@ def _slotted(arrays: CellArrays, inputs: int, slots: int) -> tuple[NDArray[np.in
     return moved.ops, (moved.adjacency * bits).sum(2, dtype=np.uint16)
 
 
-def decision_distance(space: Space, first: CellArrays, second: CellArrays) -> IntArray:
-    """Least number of decisions in which architectures of one layout differ.
+def decision_distance(topology: FixedTopology, first: CellArrays, second: CellArrays) -> IntArray:
+    """Least number of decisions in which cells of one layout differ.
 
     Where vertices are told apart by their places (`chain`, `complete`) decisions are compared one by one. Nodes that
     can be exchanged (`in_degree`) are given partners as in `edit_distance`, and so are the operations of two nodes.
 
     Args:
-        space: The space, of fixed layout.
-        first: Legal cells of `n` architectures, those of one architecture in consecutive rows.
+        topology: The layout.
+        first: `n` legal cells.
         second: Likewise.
 
     Returns:
         `n` distances.
 
     Raises:
-        ValueError: if the space has no fixed layout or more than five exchangeable nodes, or the numbers of cells
-            differ.
+        ValueError: if there are more than five exchangeable nodes, or the numbers of cells differ.
     """
-    topology = space.topology
-    if not isinstance(topology, FixedTopology):
-        raise ValueError(f"Expected a space of fixed layout, but {space.name} has the topology {topology.kind!r}")
     if first.n != second.n:
         raise ValueError(f"Expected as many second cells as first ones, {first.n}, but got {second.n}")
     one, other = (topology.encode(topology.canonical(arrays)) for arrays in (first, second))
     if isinstance(topology, InDegreeTopology):
-        distance = _exchangeable_distance(topology, one, other)
-    else:
-        distance = (one != other).sum(1)
-    result: IntArray = distance.reshape(-1, len(space.cell_names)).sum(1)
+        return _exchangeable_distance(topology, one, other)
+    result: IntArray = (one != other).sum(1)
     return result
+
+
+def has_cell_distance(topology: Topology) -> bool:
+    """Whether cells of the topology are small enough for `cell_distance`."""
+    if isinstance(topology, InDegreeTopology):
+        return max(topology.nodes, topology.in_degree) <= MOST_INNER
+    return isinstance(topology, FixedTopology) or topology.max_vertices - len(topology.inputs) - 1 <= MOST_INNER
+
+
+def cell_distance(topology: Topology, first: CellArrays, second: CellArrays) -> IntArray:
+    """`n` exact edit distances: `decision_distance` in a fixed layout, else `edit_distance`.
+
+    Raises:
+        ValueError: if the cells are too large for it, or their numbers differ.
+    """
+    if isinstance(topology, FixedTopology):
+        return decision_distance(topology, first, second)
+    return edit_distance(first, second, inputs=len(topology.inputs))
 
 
 def _exchangeable_distance(topology: InDegreeTopology, one: NDArray[np.int8], other: NDArray[np.int8]) -> IntArray:

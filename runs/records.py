@@ -1,0 +1,154 @@
+"""Result files of the recipes that fit models: rows of measures over seeds, written seed by seed.
+
+A recipe that was stopped goes on where it was: seeds that its file holds are not measured again. Several processes may
+work on different rows of one file.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graphnas.studies import write_text
+
+Measure = dict[str, Any]
+"""`mean`, `sd` (None of one seed) and `by_seed`."""
+
+
+class Record:
+    """A result file.
+
+    Args:
+        path: Where it is or will be.
+        name: Name of the recipe.
+        figure: What is measured, in words.
+        settings: What the results depend on beside row and seed; a file of other settings is refused.
+        columns: Titles of the measures by name.
+        rows: What each row is, by name, in the order of the table.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        figure: str,
+        settings: Mapping[str, Any],
+        columns: Mapping[str, str],
+        rows: Mapping[str, str],
+    ) -> None:
+        self.path, self.order = path, list(rows)
+        self.content: dict[str, Any] = {
+            "name": name,
+            "figure": figure,
+            "settings": dict(settings),
+            "columns": dict(columns),
+            "rows": {},
+            "cpu_seconds": 0.0,
+            "command": shlex.join(["python", *_without(sys.argv, "--rows")]),
+            "versions": {package: version(package) for package in ("graphnas", "torch", "botorch", "gpytorch", "numpy")}
+            | {"python": platform.python_version()},
+        }
+        self.about = dict(rows)
+        self.mine: set[str] = set()
+        found = self._on_disk()
+        if found and found["settings"] != self.content["settings"]:
+            raise SystemExit(f"{path} holds a run of other settings, {found['settings']}: choose another --out")
+        self.content["rows"] = found.get("rows", {})
+
+    def _on_disk(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text()) if self.path.is_file() else {}
+
+    def seeds(self, row: str) -> int:
+        """How many seeds of a row are measured."""
+        found = self.content["rows"].get(row)
+        return len(found["cpu_seconds"]) if found else 0
+
+    def add(self, row: str, measured: Mapping[str, float], cpu_seconds: float, failed: str = "") -> None:
+        """Write the next seed's measures of a row, or why there are none."""
+        self.mine.add(row)
+        one = self.content["rows"].setdefault(row, {"about": self.about[row], "results": {}, "cpu_seconds": []})
+        for name, value in measured.items():
+            before = one["results"].get(name, {"by_seed": []})["by_seed"]
+            one["results"][name] = over_seeds([*before, round(float(value), 5)])
+        if failed:
+            one.setdefault("failed", []).append(failed)
+        one["cpu_seconds"].append(round(cpu_seconds, 1))
+        others = {name: one for name, one in self._on_disk().get("rows", {}).items() if name not in self.mine}
+        rows = self.content["rows"] | others
+        self.content["rows"] = {name: rows[name] for name in [*self.order, *rows] if name in rows}
+        self.content["cpu_seconds"] = round(sum(sum(one["cpu_seconds"]) for one in rows.values()), 1)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.path, json.dumps(self.content, indent=1, allow_nan=False) + "\n")
+
+    def show(self) -> None:
+        """Print the table: one column for each row if there are few of these, else one line for each."""
+        rows, columns = self.content["rows"], self.content["columns"]
+        table = Table(title=self.content["figure"])
+        lines = table_lines(rows, columns)
+        for place, title in enumerate(lines[0]):
+            table.add_column(title, justify="right" if place else "left")
+        for line in lines[1:]:
+            table.add_row(*line)
+        Console().print(table)
+
+
+def _without(words: Sequence[str], option: str) -> list[str]:
+    """The words of a command without an option of several values."""
+    kept, skipping = [], False
+    for word in words:
+        skipping = word == option or (skipping and not word.startswith("--"))
+        if not skipping:
+            kept.append(word)
+    return kept
+
+
+def over_seeds(values: Sequence[float]) -> Measure:
+    """Mean and standard deviation of a measure, beside its values."""
+    return {
+        "mean": statistics.fmean(values),
+        "sd": statistics.stdev(values) if len(values) > 1 else None,
+        "by_seed": list(values),
+    }
+
+
+def spread(one: Measure | None) -> str:
+    """A measure for people: mean ± standard deviation."""
+    if one is None:
+        return ""
+    mean, sd = one["mean"], one["sd"]
+    digits = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 10 else 4
+    return f"{mean:,.{digits}f}" if sd is None else f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
+
+
+def table_lines(rows: Mapping[str, Any], columns: Mapping[str, str]) -> list[list[str]]:
+    """The table of a result file as text, its head first; of fewer rows than measures, measures are the lines."""
+    if len(rows) >= len(columns) or len(rows) > 6:
+        head = ["", *columns.values(), "CPU-s"]
+        return [head] + [
+            [name, *(spread(one["results"].get(measure)) for measure in columns), f"{sum(one['cpu_seconds']):,.0f}"]
+            for name, one in rows.items()
+        ]
+    lines = [["", *rows]]
+    lines += [
+        [title, *(spread(one["results"].get(measure)) for one in rows.values())] for measure, title in columns.items()
+    ]
+    return [*lines, ["CPU-s", *(f"{sum(one['cpu_seconds']):,.0f}" for one in rows.values())]]
+
+
+def training_speed(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Training cells per second over a whole fit, from what `fit` returns; nothing of a fit of less than 100 steps."""
+    if not history:
+        return {}
+    # Every row covers equally many cells.
+    return {"training_cells_per_cpu_second": len(history) / sum(1 / row["cells_per_second"] for row in history)}

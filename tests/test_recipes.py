@@ -1,0 +1,222 @@
+"""The recipes in runs/: their variants of the model, their result files, and the page made of these."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from graphnas.analysis import TrainingSplit, draw_pairs
+from graphnas.cell import Cell, to_arrays
+from graphnas.encoders.decoder import decision_masks
+from graphnas.spaces import Space
+
+RUNS = Path(__file__).parent.parent / "runs"
+
+
+@pytest.fixture(scope="module")
+def ablations() -> Any:
+    return _recipe("ablations_nasbench101")
+
+
+@pytest.fixture(scope="module")
+def records() -> Any:
+    return _recipe("records")
+
+
+@pytest.fixture(scope="module")
+def results_table() -> Any:
+    return _recipe("results_table")
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return Space.load("nasbench101", max_vertices=5)
+
+
+def _recipe(name: str) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RUNS)
+        return importlib.import_module(name)
+
+
+def test_random_orders_are_topological_and_differ(ablations: Any) -> None:
+    space = Space.load("nasbench101")
+    cells = space.sample_arrays(2_000, np.random.default_rng(0))
+    first, second = (ablations.random_order(cells, np.random.default_rng(seed)) for seed in (0, 1))
+    assert not first.adjacency[:, *np.tril_indices(7)].any()
+    assert np.array_equal(first.size, cells.size)
+    assert ((first.ops >= 0).sum(1) == first.size).all()
+    assert (first.ops[:, 0] == 0).all()
+    assert (first.ops[np.arange(2_000), first.size - 1] == 1).all()
+    assert space.hashes(first) == space.hashes(cells)
+    assert (first.adjacency != second.adjacency).any((1, 2)).mean() > 0.3
+
+
+def test_a_chain_has_one_order_alone(ablations: Any) -> None:
+    chain = to_arrays(
+        [Cell(("input", "a", "b", "output"), frozenset({(0, 1), (1, 2), (2, 3)}))], ["input", "output", "a", "b"]
+    )
+    assert np.array_equal(ablations.random_order(chain, np.random.default_rng(0)).ops, chain.ops)
+
+
+def test_without_masks_everything_is_allowed_until_the_output(ablations: Any) -> None:
+    free = ablations.without_masks(Space.load("nasbench101", max_vertices=4))
+    chain = to_arrays([Cell(("input", "conv3x3", "output"), frozenset({(0, 1), (1, 2)}))], free.vocabulary, width=4)
+    labels, pairs = decision_masks(free.topology, chain)
+    assert labels.tolist() == [[[True] * 4, [True] * 4, [True, False, False, False]]]
+    # Edges 0-1; 0-2, 1-2; and those of the vertex behind the output.
+    assert pairs.tolist() == [[True, True, True, False, False, False]]
+
+
+def test_without_masks_some_derivations_are_illegal_but_all_end(ablations: Any, space: Space) -> None:
+    free = ablations.without_masks(space)
+    drawn = free.topology.sample_by_decision(2_000, np.random.default_rng(0))
+    assert (drawn.ops[np.arange(2_000), drawn.size - 1] == 1).all()
+    legal = free.topology.is_legal(free.topology.simplify(drawn)).mean()
+    assert 0.1 < legal < 0.9
+    assert space.topology.is_legal(space.topology.sample_by_decision(2_000, np.random.default_rng(0))).all()
+
+
+ROWS = ["default", "not-canonical", "message-passing", "no-masks"]
+SLOW = ["no-targets", "auxiliary-only", "metric-only", "little-noise", "little-noise-no-targets", "beta-0.01"]
+SLOW += ["beta-0.15", "latent-16", "latent-24", "latent-56", "places", "dvae"]
+
+
+@pytest.mark.parametrize("name", ROWS + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW])
+def test_every_row_can_be_fitted_and_measured(ablations: Any, space: Space, name: str) -> None:
+    assert sorted(ROWS + SLOW) == sorted(ablations.ROWS)
+    torch.set_num_threads(1)
+    cells = space.enumerate_arrays()
+    order = np.random.default_rng(0).permutation(cells.n)
+    split = TrainingSplit(cells.take(order[:200]), cells.take(order[200:]))
+    yardstick = ablations.Yardstick(
+        space=space,
+        split=split,
+        costs=np.ones((split.train.n, 2)) * np.arange(split.train.n)[:, None],
+        known=_Unlabelled(split.held_out),
+        draws={},
+        pairs=draw_pairs(space, split.held_out, pairs=50),
+        reconstructed=100,
+        samples=100,
+    )
+    model, _ = ablations.fitted(ablations.ROWS[name], yardstick, 0, 0.01 if name in ROWS else 0.08)
+    measured = ablations.measured(model, yardstick, 0)
+    expected = {key for key in ablations.COLUMNS if "spearman" not in key and "cpu_second" not in key}
+    assert set(measured) - {"reconstruction_of_canonical"} == expected
+    assert ("reconstruction_of_canonical" in measured) == (name == "not-canonical")
+    assert measured["validity"] == 1 or name == "no-masks"
+
+
+class _Unlabelled:
+    def __init__(self, cells: Any) -> None:
+        self.cells = cells
+
+
+def _record(records: Any, path: Path, minutes: float = 3.0) -> Any:
+    return records.Record(
+        path,
+        name="trial",
+        figure="A trial",
+        settings={"minutes": minutes},
+        columns={"share": "share of all"},
+        rows={"one": "the first", "other": "the second"},
+    )
+
+
+def test_a_result_file_goes_on_where_it_was(records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["runs/trial.py", "--rows", "one", "other", "--minutes", "3"])
+    path = tmp_path / "results" / "trial.json"
+    record = _record(records, path)
+    record.add("other", {"share": 0.5}, 2.0)
+    record.add("other", {"share": 0.75}, 3.0)
+    record = _record(records, path)
+    assert (record.seeds("one"), record.seeds("other")) == (0, 2)
+    record.add("one", {}, 1.0, failed="seed 0: it did")
+    found = json.loads(path.read_text())
+    assert found["command"] == "python runs/trial.py --minutes 3"
+    assert found["cpu_seconds"] == 6.0
+    assert list(found["rows"]) == ["one", "other"]
+    assert found["rows"]["one"] == {
+        "about": "the first",
+        "results": {},
+        "cpu_seconds": [1.0],
+        "failed": ["seed 0: it did"],
+    }
+    assert found["rows"]["other"]["results"]["share"] == {
+        "mean": 0.625,
+        "sd": pytest.approx(0.17678, abs=1e-5),
+        "by_seed": [0.5, 0.75],
+    }
+
+
+def test_two_processes_may_write_different_rows(records: Any, tmp_path: Path) -> None:
+    path = tmp_path / "trial.json"
+    first, second = _record(records, path), _record(records, path)
+    first.add("one", {"share": 0.25}, 1.0)
+    second.add("other", {"share": 0.5}, 1.0)
+    first.add("one", {"share": 0.75}, 1.0)
+    rows = json.loads(path.read_text())["rows"]
+    assert rows["one"]["results"]["share"]["by_seed"] == [0.25, 0.75]
+    assert rows["other"]["results"]["share"]["by_seed"] == [0.5]
+
+
+def test_other_settings_are_not_mixed_in(records: Any, tmp_path: Path) -> None:
+    _record(records, tmp_path / "trial.json").add("one", {"share": 0.25}, 1.0)
+    with pytest.raises(SystemExit, match=r"holds a run of other settings, \{'minutes': 3.0\}"):
+        _record(records, tmp_path / "trial.json", minutes=4.0)
+
+
+@pytest.mark.parametrize("name", ["ablations_nasbench101", "svge_enas"])
+def test_known_figures_belong_to_measures_of_the_recipe(name: str) -> None:
+    recipe = _recipe(name)
+    measures = {f"{row}: {title}" for row in recipe.ROWS for title in recipe.COLUMNS.values()}
+    assert set(_recipe("known_figures").FIGURES[name]) <= measures
+
+
+def test_the_page_has_a_section_for_every_file_and_known_figures_beside(
+    records: Any, results_table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = _record(records, tmp_path / "trial.json")
+    record.add("one", {"share": 0.5, "aside": 0.25}, 60.0)
+    record.add("other", {"share": 1_500.0}, 60.0)
+    figure = _recipe("known_figures").Figure(0.75, "a paper")
+    monkeypatch.setitem(results_table.FIGURES, "trial", {"one: share of all": [figure], "absent": [figure]})
+    report = {
+        "encoder": "mine",
+        "split": {"held_out": 1_000},
+        "quality": {"active_units": {"mean": 31.0, "sd": 0.0}},
+        "smoothness": {"missing": "too large"},
+        "ranking": {"table": [_ranked("latent mean", 0.9)]},
+        "architectures_per_cpu_second": {"encode": 10, "decode": 20_000, "threads": 1},
+        "environment": {"command": ["graphnas", "encoders", "evaluate", "mine"], "versions": {"torch": "2"}},
+    }
+    (tmp_path / "encoder_nasbench101.json").write_text(json.dumps(report))
+    page = tmp_path / "RESULTS.md"
+    monkeypatch.setattr("sys.argv", ["results_table.py", "--results", str(tmp_path), "--out", str(page)])
+    results_table.main()
+    text = page.read_text()
+    assert text.index("## encoder_nasbench101") < text.index("## trial")
+    for line in (
+        "`graphnas encoders evaluate mine`",
+        "| GP Spearman, 1,000 labels: latent mean | 0.9000 ± 0.0100 |",
+        "| GP Spearman, 1,000 labels: latent mean | 0.911 | target: prototype | 0.9000 ± 0.0100 | -0.0110 |",
+        "| decode, architectures per CPU-s | 22,600 | target: prototype | 20,000 | -2,600 |",
+        "No smoothness: too large.",
+        "| one | 0.5000 | 60 |",
+        "| other | 1,500 | 60 |",
+        "- one, aside: 0.2500",
+        "| one: share of all | 0.75 | a paper | 0.5000 | -0.2500 |",
+        "Mean ± standard deviation over 1 seeds.",
+    ):
+        assert line in text.split("\n")
+
+
+def _ranked(encoding: str, mean: float) -> dict[str, Any]:
+    score = {"mean": mean, "sd": 0.01}
+    return {"labels": 1_000, "encoding": encoding, "draws": 2, "spearman": score, "pearson": score, "rmse": score}
