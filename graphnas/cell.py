@@ -261,7 +261,7 @@ def from_arrays(arrays: CellArrays, vocabulary: Sequence[str]) -> list[Cell]:
     """
     n, v = arrays.ops.shape
     pair = [(i, j) for i in range(v) for j in range(v)]
-    rows, codes = np.nonzero(arrays.adjacency.reshape(n, -1))
+    rows, codes = np.nonzero(arrays.adjacency.reshape(n, v * v))
     ends = np.cumsum(np.bincount(rows, minlength=n)).tolist()
     places = codes.tolist()
     # Many cells have the same operations, and share one tuple.

@@ -158,9 +158,12 @@ class Row:
 
 ROWS = {
     "default": Row("as `graphnas train` fits it"),
-    "no-targets": Row("no label-free targets", {"auxiliary": 0.0, "metric": 0.0}),
-    "auxiliary-only": Row("targets are predicted, but distances are not compared with theirs", {"metric": 0.0}),
-    "metric-only": Row("distances are compared with those of the targets, which are not predicted", {"auxiliary": 0.0}),
+    "no-targets": Row(
+        "no label-free targets: neither predicted nor compared distances", {"auxiliary": 0.0, "metric": 0.0}
+    ),
+    "auxiliary-only": Row("targets are predicted, but no distances between cells are learnt", {"metric": 0.0}),
+    "metric-only": Row("distances between cells are learnt, but no targets are predicted", {"auxiliary": 0.0}),
+    "no-edits": Row("distances between cells are those between targets alone, without edit distance", {"edits": 0.0}),
     "not-canonical": Row("every cell in a random topological order", autoencoder=RelabelledAutoencoder),
     "little-noise": Row("noise 0.01 and beta 0.005, as in SVGe", {"noise": 0.01, "beta": 0.005}),
     "little-noise-no-targets": Row(

@@ -60,8 +60,8 @@ def rows(result: dict[str, Any]) -> list[str]:
         for measure, value in one["results"].items()
         if measure not in result["columns"]
     ]
-    seeds = {len(one["cpu_seconds"]) for one in result["rows"].values()}
-    return [*text, *further, "", f"Mean ± standard deviation over {' or '.join(map(str, sorted(seeds)))} seeds."]
+    seeds = sorted({len(one["cpu_seconds"]) for one in result["rows"].values()})
+    return [*text, *further, "", f"Mean ± standard deviation; seeds a row: {', '.join(map(str, seeds))}."]
 
 
 def measures_of_rows(result: dict[str, Any]) -> dict[str, Measure]:

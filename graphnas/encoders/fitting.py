@@ -78,8 +78,8 @@ def fit(
         compiled: Compile the objective with `torch.compile`.
         checkpoint: Folder for checkpoints; a run of the same cells and settings found there is continued with equal
             results, any other is refused. Processes of one group share it.
-        progress: Called about every hundred steps with step, steps, `TERMS`, cells per second and the validation's
-            reconstruction.
+        progress: Called every hundred steps and at the end with step, steps, `TERMS`, cells per second and the
+            validation's reconstruction.
 
     Returns:
         What was passed to `progress`, call by call.
@@ -139,9 +139,30 @@ def fit(
             step, spent, history = int(found["step"]), float(found["spent"]), list(found["history"])
             epoch_loss = float(found["epoch_loss"])
             plateau.load_state_dict(found["plateau"])
+            for group, rate in zip(optimizer.param_groups, plateau.get_last_lr(), strict=True):
+                group["lr"] = rate
     order, shuffled = -1, torch.empty(0, dtype=torch.long)
     start, reported, since = clock(), clock(), step
     sums = torch.zeros(len(TERMS), device=place)
+
+    def report() -> None:
+        """Add the steps since the last report to the history."""
+        nonlocal since, reported
+        values = (sums / (step - since)).tolist()
+        if not math.isfinite(values[0]):
+            raise FloatingPointError(f"The loss became {values[0]} before step {step}; try a lower learning rate")
+        row = dict(zip(TERMS, values, strict=True))
+        row |= {"step": step, "steps": steps, "done": max(step / steps, (spent + clock() - start) / budget)}
+        row["cells_per_second"] = (step - since) * batch_size / max(clock() - reported, 1e-9)
+        if validation is not None and step % 1000 == 0:
+            row["reconstruction"] = reconstruction(model, validation)
+            objective.train()
+        history.append(row)
+        if progress is not None and rank == 0:
+            progress(row)
+        sums.zero_()
+        since, reported = step, clock()
+
     while step < steps:
         done = _agreed(max(step / steps, (spent + clock() - start) / budget), place, world)
         if done >= 1:
@@ -175,25 +196,13 @@ def fit(
             if step % per_epoch == 0:
                 plateau.step(_agreed(epoch_loss / per_epoch, place, world))
                 epoch_loss = 0.0
-        if step % 100 and step != steps:
-            continue
-        values = (sums / (step - since)).tolist()
-        if not math.isfinite(values[0]):
-            raise FloatingPointError(f"The loss became {values[0]} before step {step}; try a lower learning rate")
-        row = dict(zip(TERMS, values, strict=True))
-        row |= {"step": step, "steps": steps, "done": max(step / steps, (spent + clock() - start) / budget)}
-        row["cells_per_second"] = (step - since) * batch_size / max(clock() - reported, 1e-9)
-        if validation is not None and step % 1000 == 0:
-            row["reconstruction"] = reconstruction(model, validation)
-            objective.train()
-        history.append(row)
-        if progress is not None and rank == 0:
-            progress(row)
+        if step % 100 == 0:
+            report()
         if store is not None and rank == 0 and step % 200 == 0:
             about_now = {"step": step, "spent": spent + clock() - start, "history": history, "epoch_loss": epoch_loss}
             store.save(about_now | {"plateau": plateau.state_dict()})
-        sums.zero_()
-        since, reported = step, clock()
+    if step > since:
+        report()
     objective.eval()
     _standardise_latents(model, cells)
     if store is not None and rank == 0:

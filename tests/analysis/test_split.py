@@ -38,6 +38,17 @@ def test_a_tenth_at_most_is_held_out_and_the_seed_decides_which() -> None:
     assert not np.array_equal(one.held_out.ops, other.held_out.ops)
 
 
+def test_a_share_of_the_training_side_leaves_the_other_side_alone() -> None:
+    space = Space.load("nasbench201")
+    whole, part = (training_split(space, held_out=500, share=share) for share in (1.0, 0.1))
+    assert np.array_equal(whole.held_out.ops, part.held_out.ops)
+    assert part.train.n == 1_512  # a tenth of 15,125, rounded
+    assert np.array_equal(whole.train.ops[:1_512], part.train.ops)
+    for share in (0.0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="share to be above 0 and at most 1"):
+            training_split(space, share=share)
+
+
 @pytest.mark.slow
 def test_the_split_is_that_of_the_command_train(tmp_path: Path) -> None:
     folder = tmp_path / "encoder"

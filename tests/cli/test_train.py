@@ -145,7 +145,8 @@ def test_a_run_starts_from_another_encoders_weights(trained: Path, small_space: 
     assert json.loads(result.stdout)["settings"]["from"] == str(trained / "encoder")
 
 
-@pytest.mark.parametrize("labelled", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("labelled", [False, True])
 def test_svge_has_its_own_recipe_with_and_without_labels(small_space: Path, tmp_path: Path, labelled: bool) -> None:
     write_labels(tmp_path / "labels.csv", Space.load(small_space), 20)
     options = ("--labels", tmp_path / "labels.csv") if labelled else ()

@@ -152,7 +152,8 @@ def test_an_untrained_autoencoder_of_masks_is_always_valid(name: str) -> None:
     assert found["invalid_decodings"] == 0
     assert all(0 <= value <= 1 for value in found.values())
     assert found == svge_protocol(model, drawn[:10], train=drawn[10:], **settings)
-    assert found != svge_protocol(model, drawn[:10], train=drawn[10:], seed=1, **settings)
+    if name == "nasbench101":  # figures of the other are at their ends, whatever the seed
+        assert found != svge_protocol(model, drawn[:10], train=drawn[10:], seed=1, **settings)
 
 
 def test_an_untrained_svge_is_not() -> None:
