@@ -169,7 +169,7 @@ def train(
     if share == 0:
         raise typer.BadParameter("--share 0: expected a number above 0")
     autoencoder = _autoencoder(loaded, model, start, latent_dim, seed)
-    recipe = _recipe(autoencoder.kind, labelled=labels is not None, batch_size=batch_size, beta=beta)
+    recipe = _recipe(loaded, autoencoder.kind, labelled=labels is not None, batch_size=batch_size, beta=beta)
     on_gpu = place == "cuda"
     compiled = on_gpu if compiled is None else compiled
     products: Literal["float32", "bfloat16"] = (
@@ -296,11 +296,11 @@ def _autoencoder(
     return found
 
 
-def _recipe(kind: str, *, labelled: bool, batch_size: int | None, beta: float | None) -> Recipe:
+def _recipe(space: Space, kind: str, *, labelled: bool, batch_size: int | None, beta: float | None) -> Recipe:
     """The recipe of a kind of model, with what the user replaces."""
     from graphnas.encoders.objective import SVGE, SVGE_FINE_TUNING, Recipe
 
-    recipe = Recipe() if kind != "svge" else SVGE_FINE_TUNING if labelled else SVGE
+    recipe = Recipe.for_space(space) if kind != "svge" else SVGE_FINE_TUNING if labelled else SVGE
     given: dict[str, Any] = {"batch_size": batch_size, "beta": beta}
     return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
 

@@ -117,7 +117,7 @@ class CellAutoencoder(nn.Module):
         Args:
             space: Its vocabulary sets the size of the embeddings.
             kind: One of `KINDS`.
-            latent_dim: Latent dimension of one cell; the kind's own if None.
+            latent_dim: Latent dimension of one cell; the space's or else the kind's own if None.
             seed: Seed of the initial weights.
             settings: `encoder` and `decoder`, each a dict of keyword arguments.
 
@@ -129,7 +129,9 @@ class CellAutoencoder(nn.Module):
         if kind == "svge" and len(space.topology.inputs) > 1:
             raise ValueError(f"SVGe knows cells of one input, but those of {space.name} have several")
         size, parts = len(space.vocabulary), KINDS[kind]
-        latent = {"latent_dim": parts.latent_dim if latent_dim is None else latent_dim}
+        if latent_dim is None:
+            latent_dim = space.encoder.get("latent_dim", parts.latent_dim) if kind == "graph" else parts.latent_dim
+        latent = {"latent_dim": latent_dim}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder = parts.encoder(size, **{**latent, **settings.get("encoder", {})})

@@ -73,7 +73,7 @@ def fit(
         device: Where to compute.
         minutes: Budget, in CPU minutes on CPU and in minutes elsewhere; the schedule is then fitted to it.
         steps: Number of optimiser steps at most.
-        recipe: Weights of the terms, batch size and step size; the default model's if None.
+        recipe: Weights of the terms, batch size and step size; that of `Recipe.for_space` if None.
         precision: Of matrix products in the networks; weights, losses and the optimiser stay in single precision.
         compiled: Compile the objective with `torch.compile`.
         checkpoint: Folder for checkpoints; a run of the same cells and settings found there is continued with equal
@@ -90,7 +90,7 @@ def fit(
         CollapseError: if fewer than two latent units are active at the end.
         FloatingPointError: if the loss is not finite.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or Recipe.for_space(model.space)
     if not 0 <= seed < 2**31:
         raise ValueError(f"Expected seed to be from 0 to {2**31 - 1}, but got {seed}")
     arrays = model.arrays(train)
@@ -253,7 +253,9 @@ def _targets(model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.flo
         raise ValueError(f"Expected targets to be {arrays.n} x t and finite, but got shape {further.shape}")
     if not (recipe.auxiliary or recipe.metric):
         return torch.zeros(arrays.n, 0)
-    return torch.from_numpy(structure_targets(arrays, model.space.vocabulary, further)).float()
+    return torch.from_numpy(
+        structure_targets(arrays, model.space.vocabulary, further, places_size=recipe.places)
+    ).float()
 
 
 def _edits(model: CellAutoencoder, arrays: CellArrays, rows: Tensor) -> Tensor | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
 from graphnas.encoders.decoder import TrainingCells
+from graphnas.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,23 @@ class Recipe:
     """Weight of the KL divergence (nats a cell), reached after a tenth of the run."""
     auxiliary: float = 8.0
     """Weight of the squared error of the label-free targets, predicted linearly from `z` and summed over them."""
-    metric: float = 100.0
+    metric: float = 3.0
     """Weight of how far distances between latent means are from proportional to those between cells."""
     edits: float = 0.6
     """Share of the edit distance in the squared distance between cells, against that between targets; where cells are
     too large for an exact edit distance, targets alone count."""
+    places: float = 0.5
+    """Size of the labels and edges by place among the targets, against that of each other block."""
     reconstruction: float = 1.0
     """Weight of all of the above against the performance head."""
     performance: float = 1.0
     """Weight of the performance head's loss on labelled cells."""
+
+    @classmethod
+    def for_space(cls, space: Space) -> Recipe:
+        """The default recipe with what the space's file says otherwise."""
+        given: dict[str, Any] = {key: float(value) for key, value in space.encoder.items() if key != "latent_dim"}
+        return cls(**given)
 
 
 SVGE = Recipe(
@@ -139,10 +148,11 @@ class Objective(nn.Module):
 
 
 def metric_error(mu: Tensor, logvar: Tensor, wanted: Tensor) -> Tensor:
-    """How far distances between latent means are from proportional to given ones, 0 to 1.
+    """How far distances between latent means are from proportional to given ones.
 
-    `1 - (a . b)^2 / (|a|^2 |b|^2)` of both distances over the pairs of a cell of the first half of the batch with one
-    of the second half. Latents are compared as they will be standardised.
+    `(1 - (a . b)^2 / (|a|^2 |b|^2)) / (var(b) / mean(b^2))` of both distances over the pairs of a cell of the first
+    half of the batch with one of the second: 0 where they are proportional, 1 where the latent distances are all the
+    same. Latents are compared as they will be standardised.
 
     Args:
         mu: `n x d` means.
@@ -153,4 +163,6 @@ def metric_error(mu: Tensor, logvar: Tensor, wanted: Tensor) -> Tensor:
     mu = mu / (mu.var(0) + logvar.exp().mean(0)).sqrt()
     latent = ((mu[:half] - mu[half : 2 * half]).square().sum(1) + 1e-6).sqrt()
     size = latent.square().sum() * wanted.square().sum()
-    return 1 - (latent * wanted).sum().square() / size.clamp(min=1e-12)
+    apart = 1 - (latent * wanted).sum().square() / size.clamp(min=1e-12)
+    mean_square = wanted.square().mean().clamp(min=1e-12)
+    return apart / (wanted.var(unbiased=False) / mean_square).clamp(min=1e-3)

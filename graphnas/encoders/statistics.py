@@ -137,12 +137,17 @@ def places(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
 
 
 def structure_targets(
-    arrays: CellArrays, vocabulary: Sequence[str], further: FloatArray | None = None, *, components: int = 64
+    arrays: CellArrays,
+    vocabulary: Sequence[str],
+    further: FloatArray | None = None,
+    *,
+    components: int = 64,
+    places_size: float = 0.5,
 ) -> FloatArray:
     """`n x t` label-free auxiliary targets: principal components of what a graph says about itself.
 
-    Four blocks of equal total variance: statistics of the graph, sums over the vertices of each label, numbers of edges
-    between labels, and, at half the size, labels and edges by place. Components keep their relative spread, and the
+    Four blocks: statistics of the graph, sums over the vertices of each label, and numbers of edges between labels, all
+    of equal total variance, and labels and edges by place. Components keep their relative spread, and the
     first has variance 1, so that what varies most between cells counts most and distances between targets are those
     between blocks.
 
@@ -151,6 +156,7 @@ def structure_targets(
         vocabulary: The space's vertex labels.
         further: `n x t` further statistics, such as log parameters.
         components: Number of principal components at most.
+        places_size: Standard deviation of the block of places, in those of the others.
     """
 
     def blocks(rows: slice | NDArray[np.int64]) -> list[FloatArray]:
@@ -168,7 +174,7 @@ def structure_targets(
     # The columns of the first two have different units; those of the others are counts.
     units = [np.where(block.std(0) > 1e-9, block.std(0), 1.0) for block in fitted[:2]]
     units += [np.ones(block.shape[1]) for block in fitted[2:]]
-    for block, mean, unit, size in zip(fitted, means, units, (1.0, 1.0, 1.0, 0.5), strict=True):
+    for block, mean, unit, size in zip(fitted, means, units, (1.0, 1.0, 1.0, places_size), strict=True):
         unit *= max(float(np.sqrt((((block - mean) / unit) ** 2).sum(1).mean())), 1e-9) / size
 
     def joined(parts: Sequence[FloatArray]) -> FloatArray:

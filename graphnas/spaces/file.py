@@ -20,6 +20,12 @@ from graphnas.spaces.topology import Topology
 _LIMIT = 1_000_000  # bytes; a space file has a few hundred
 _VERTICES = 64  # most of a cell
 _OPERATIONS = 100  # most in a space; vocabulary codes are 8-bit integers
+# Least and most value of what a space may ask of the default encoder, and its types.
+_ENCODER: dict[str, tuple[float, float, tuple[type, ...]]] = {
+    "latent_dim": (2, 256, (int,)),
+    "edits": (0, 1, (int, float)),
+    "places": (0.01, 100, (int, float)),
+}
 
 
 class SpaceFileError(ValueError):
@@ -42,6 +48,7 @@ class SpaceFile:
     topology: Topology
     operations: dict[str, dict[str, Any]]
     network: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
 
 
 def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
@@ -69,7 +76,7 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
     except tomllib.TOMLDecodeError as error:
         raise refuse("", f"not TOML: {error}") from None
 
-    known = {"name", "title", "paper", "cells", "size", "topology", "operations", "network"}
+    known = {"name", "title", "paper", "cells", "size", "topology", "operations", "network", "encoder"}
     for key in data:
         if key not in known:
             raise refuse(key, f"unknown key; expected {', '.join(sorted(known))}")
@@ -92,6 +99,8 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
     _check_operations(data["operations"], refuse)
     network = data.get("network", {})
     _check_network(network, refuse)
+    encoder = data.get("encoder", {})
+    _check_encoder(encoder, refuse)
     try:
         topology = _topology(data["topology"] | dict(limits), data["operations"])
     except _KeyRefused as error:
@@ -105,6 +114,7 @@ def read_space_file(path: Path, limits: Mapping[str, Any]) -> SpaceFile:
         topology=topology,
         operations=data["operations"],
         network=network,
+        encoder=encoder,
     )
 
 
@@ -123,6 +133,18 @@ def _check_operations(operations: dict[str, Any], refuse: Callable[[str, str], S
             check_operation(table)
         except ValueError as error:
             raise refuse(f"operations.{op}", str(error)) from None
+
+
+def _check_encoder(encoder: Any, refuse: Callable[[str, str], SpaceFileError]) -> None:
+    if not isinstance(encoder, dict):
+        raise refuse("encoder", f"expected a table, but got {encoder!r}")
+    for key, value in encoder.items():
+        if key not in _ENCODER:
+            raise refuse(f"encoder.{key}", f"unknown key; expected {', '.join(_ENCODER)}")
+        least, most, kinds = _ENCODER[key]
+        if type(value) not in kinds or not least <= value <= most:
+            kind = "a number" if float in kinds else "a whole number"
+            raise refuse(f"encoder.{key}", f"expected {kind} from {least} to {most}, but got {value!r}")
 
 
 def _check_network(network: Any, refuse: Callable[[str, str], SpaceFileError]) -> None:

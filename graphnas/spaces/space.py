@@ -54,6 +54,8 @@ class Space:
         """Operation names with the module and settings that build them."""
         self.network = file.network
         """The macro skeleton and its published settings."""
+        self.encoder = file.encoder
+        """What differs from the defaults of the encoder and its training: `latent_dim`, `edits` and `places`."""
         self.topology = file.topology
         self.size = file.size
         """Number of architectures up to `hash`, where it is known."""

@@ -72,7 +72,7 @@ def test_the_probabilities_of_all_derivations_sum_to_one_and_are_those_of_sampli
     cells = TrainingCells(
         torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency), *decision_masks(topology, arrays)
     )
-    point = 2 * torch.randn(1, 32, generator=torch.Generator().manual_seed(1))
+    point = 2 * torch.randn(1, MODELS[name].cell_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         op_logits, pair_logits = decoder(point.expand(arrays.n, -1), cells.ops.long(), cells.adjacency.float(), scored)
         rows = [torch.tensor([row]) for row in range(arrays.n)]

@@ -45,19 +45,35 @@ class TestMetricError:
         # The pairs are (0, 2) and (1, 3): only the first differs in latent space, only the second in the targets.
         mu = torch.tensor([[0.0], [0.0], [1.0], [0.0]])
         targets = torch.tensor([[0.0], [0.0], [0.0], [1.0]])
-        assert metric_error(mu, torch.full_like(mu, CERTAIN), apart(targets)).item() == pytest.approx(1.0, abs=1e-3)
+        # Nothing is explained, and the variance of (0, 1) is half its mean square.
+        assert metric_error(mu, torch.full_like(mu, CERTAIN), apart(targets)).item() == pytest.approx(2.0, abs=1e-3)
+
+    def test_distances_that_are_all_the_same_explain_nothing(self) -> None:
+        # The corners of a square against the middle of its sides: all pairs (0, 2) and (1, 3) are a diameter apart.
+        mu = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+        error = metric_error(mu, torch.full_like(mu, CERTAIN), torch.tensor([1.0, 5.0]))
+        assert error.item() == pytest.approx(1.0, abs=1e-3)
 
     def test_unrelated_geometry_has_what_distributions_of_distances_have_in_common(self) -> None:
-        # Of independent normal numbers the differences are normal, and E|x|^4 / E[x^2]^2 = (2 / pi)^2.
+        # Of independent normal numbers the differences are normal: E|x|^4 / E[x^2]^2 = (2 / pi)^2 is explained, and
+        # var|x| = (1 - 2 / pi) E[x^2], so the error is (1 - (2 / pi)^2) / (1 - 2 / pi).
         mu, targets = normal(40_000, 1, seed=1), normal(40_000, 1, seed=2)
         error = metric_error(mu, torch.full_like(mu, CERTAIN), apart(targets)).item()
-        assert error == pytest.approx(1 - (2 / np.pi) ** 2, abs=0.02)
+        assert error == pytest.approx(1 + 2 / np.pi, abs=0.04)
 
     def test_it_has_finite_gradients_where_points_coincide(self) -> None:
         mu = torch.zeros(8, 2).requires_grad_()
         metric_error(mu, torch.zeros(8, 2), apart(normal(8, 3))).backward()
         assert mu.grad is not None
         assert torch.isfinite(mu.grad).all()
+
+
+def test_a_space_may_ask_for_a_recipe_and_a_latent_dimension_of_its_own() -> None:
+    enas = Space.load("enas")
+    assert Recipe.for_space(SPACE) == Recipe()
+    assert Recipe.for_space(enas) == Recipe(edits=1.0, places=3.0)
+    assert CellAutoencoder.for_space(enas).cell_dim == 56
+    assert CellAutoencoder.for_space(enas, latent_dim=8).cell_dim == 8
 
 
 @pytest.mark.parametrize("warm", [0.0, 1.0])
