@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,10 +164,11 @@ def evaluate(
     training = _Training.read(_record(folder))
     limits = read_limits(limit) or training.limits
     model = _open(folder, limits, choose_device(device))
-    options = {
+    options: dict[str, Any] = {
         "held_out": training.held_out if held_out is None else held_out,
         "seed": training.seed if split_seed is None else split_seed,
         "cells": training.drawn if cells is None else cells,
+        "share": training.share,
     }
     with _progress() as progress:
         progress("cells", 0, 1)
@@ -209,6 +209,8 @@ class _Training:
     held_out: int = 5_000
     drawn: int = 200_000
     """Architectures drawn from a large space."""
+    share: float = 1.0
+    """Share of the architectures not held out that it was fitted to."""
     limits: dict[str, Any] = field(default_factory=dict)
     """Settings of `--limit`."""
     cells: int | None = None
@@ -216,24 +218,19 @@ class _Training:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> _Training:
-        """Fields of the record, and options of the command that it names."""
-        values: dict[str, Any] = {
-            name: record[name] for name in ("seed", "held_out", "cells") if isinstance(record.get(name), int)
+        """Fields of the record and of the settings in it."""
+        settings = record.get("settings")
+        settings = settings if isinstance(settings, dict) else {}
+        found: dict[str, tuple[Any, type]] = {
+            "seed": (record.get("seed"), int),
+            "cells": (record.get("cells"), int),
+            "held_out": (settings.get("held_out"), int),
+            "drawn": (settings.get("cells"), int),
+            "share": (settings.get("share"), float),
+            "limits": (settings.get("limit"), dict),
         }
-        environment = record.get("environment")
-        command = environment.get("command") if isinstance(environment, dict) else None
-        command = command if isinstance(command, list) else []
-        if drawn := _given(command, "--cells"):
-            with contextlib.suppress(ValueError):
-                values["drawn"] = int(drawn[-1])
-        return cls(**values, limits=read_limits(_given(command, "--limit")))
-
-
-def _given(command: Sequence[str], option: str) -> list[str]:
-    """The values of an option in the words of a command."""
-    words = [str(word) for word in command]
-    after = [value for word, value in itertools.pairwise(words) if word == option]
-    return after + [word.removeprefix(f"{option}=") for word in words if word.startswith(f"{option}=")]
+        values: dict[str, Any] = {name: value for name, (value, kind) in found.items() if isinstance(value, kind)}
+        return cls(**values)
 
 
 def _folder(encoder: str) -> Path:

@@ -96,6 +96,10 @@ def fit(
     arrays = model.arrays(train)
     if arrays.n == 0:
         raise ValueError("Expected train to hold at least one cell, but it is empty")
+    rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    batch_size = min(recipe.batch_size, arrays.n)
+    if batch_size < world:
+        raise ValueError(f"Expected a cell or more a step for each of {world} processes, but got {batch_size}")
     place = torch.device(device)
     wanted = _targets(model, arrays, targets, recipe).to(place)
     cells = model.training_cells(arrays)
@@ -103,16 +107,16 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         objective = Objective(model, recipe, wanted.shape[1]).to(place).train()
-    parameters = list(objective.parameters())
+    if model.performance is not None:
+        model.performance.requires_grad_(labels is not None)
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     # Fused Adam is the fastest, its weight decay zero.
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=10)
-    rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     run: nn.Module = nn.parallel.DistributedDataParallel(objective) if world > 1 else objective
     if compiled:
         run = cast(nn.Module, torch.compile(run))
     generator = torch.Generator(device=place)
-    batch_size = min(recipe.batch_size, arrays.n)
     per_epoch = arrays.n // batch_size
     clock = time.process_time if place.type == "cpu" else time.perf_counter
     budget = math.inf if minutes is None else minutes * 60
@@ -203,7 +207,7 @@ def fit(
             store.save(about_now | {"plateau": plateau.state_dict()})
     if step > since:
         report()
-    objective.eval()
+    objective.eval().requires_grad_(True)
     _standardise_latents(model, cells)
     if store is not None and rank == 0:
         store.remove()

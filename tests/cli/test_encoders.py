@@ -25,9 +25,8 @@ def untrained(small_space: Path, tmp_path: Path) -> Path:
     """An encoder of the 2,532 cells of at most five vertices, as if `graphnas train` had kept 190 apart."""
     folder = tmp_path / "mine"
     CellAutoencoder.for_space(Space.load(small_space), latent_dim=8, seed=0).save_pretrained(folder)
-    command = ["graphnas", "train", "small.toml", "--cells", "4000"]
-    record = {"quality": {"reconstruction": 0.25}, "cells": 1784, "held_out": 190, "seed": 5}
-    record |= {"environment": {"command": command}}
+    settings = {"limit": {}, "cells": 4000, "held_out": 190, "share": 0.5}
+    record = {"quality": {"reconstruction": 0.25}, "cells": 892, "held_out": 190, "seed": 5, "settings": settings}
     (folder / "metrics.json").write_text(json.dumps(record))
     (folder / "README.md").write_text("# My encoder\n")
     return folder
@@ -94,9 +93,10 @@ def test_measures_are_taken_on_what_the_training_kept_apart(untrained: Path, tmp
         "held_out": 190,
         "seed": 5,
         "cells": 4000,
+        "share": 0.5,
         "limits": {},
-        "fitted_cells": 1784,
-        "fitted_cells_recorded": 1784,
+        "fitted_cells": 892,
+        "fitted_cells_recorded": 892,
     }
     assert report["quality"]["validity"]["mean"] == 1
     assert set(report["smoothness"]["encodings"]["latent mean"]) == {"random_pairs", "walks", "pooled"}
@@ -111,7 +111,7 @@ def test_tables_for_people_say_what_is_missing_and_what_does_not_fit(untrained: 
     assert result.exit_code == 0, result.stderr
     assert "Quality on 150 held-out architectures" in result.stdout
     assert "one-hot + statistics + paths" in result.stdout
-    assert "metrics.json records 1,784 fitted cells, these options give 1,824" in result.stdout
+    assert "metrics.json records 892 fitted cells, these options give 912" in result.stdout
     assert "Not measured: no ranking is defined for small" in result.stdout
 
 
@@ -122,9 +122,8 @@ def test_a_benchmark_table_is_ranked(tmp_path: Path, small_table: Path, monkeypa
     monkeypatch.setenv("GRAPHNAS_DATA", str(data))
     folder = tmp_path / "mine"
     CellAutoencoder.for_space(Space.load("nasbench101"), latent_dim=8, seed=0).save_pretrained(folder)
-    # The limits and the number of cells are those of the command that is recorded.
-    command = ["graphnas", "train", "nasbench101", "--limit", "max_vertices=5", "--cells=2000"]
-    record = {"held_out": 150, "seed": 1, "environment": {"command": command}}
+    # The limits and the number of cells are those that are recorded.
+    record = {"seed": 1, "settings": {"limit": {"max_vertices": 5}, "cells": 2000, "held_out": 150}}
     (folder / "metrics.json").write_text(json.dumps(record))
     options = ("--seeds", 2, "--labels", "40, 60 5000", "--pairs", 50, "--samples", 50, "--out", tmp_path / "out.json")
     result = run("encoders", "evaluate", folder, *options)
