@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -125,13 +125,7 @@ def fit(
     step, spent, epoch_loss = 0, 0.0, 0.0
     store = None
     if checkpoint is not None:
-        about = {
-            "cells": hashlib.blake2b(arrays.ops.tobytes() + arrays.adjacency.tobytes(), digest_size=8).hexdigest(),
-            "vocabulary": list(model.space.vocabulary),
-            "encoder": model.encoder.settings,
-            "decoder": model.decoder.settings,
-            "targets": wanted.shape[1],
-            "labels": None if labels is None else hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest(),
+        about = _identity(model, arrays, wanted, labels) | {
             "seed": seed,
             "precision": precision,
             "processes": world,
@@ -212,6 +206,20 @@ def fit(
     if store is not None and rank == 0:
         store.remove()
     return history
+
+
+def _identity(
+    model: CellAutoencoder, arrays: CellArrays, wanted: Tensor, labels: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """What tells the fit of a model to some cells from another."""
+    return {
+        "cells": hashlib.blake2b(arrays.ops.tobytes() + arrays.adjacency.tobytes(), digest_size=8).hexdigest(),
+        "vocabulary": list(model.space.vocabulary),
+        "encoder": model.encoder.settings,
+        "decoder": model.decoder.settings,
+        "targets": wanted.shape[1],
+        "labels": None if labels is None else hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest(),
+    }
 
 
 def reconstruction(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays) -> float:

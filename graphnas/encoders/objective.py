@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -61,17 +61,7 @@ SVGE = Recipe(
 )
 """The published recipe of SVGe (Lukasik et al. 2020, arXiv 2010.04683)."""
 
-SVGE_FINE_TUNING = Recipe(
-    batch_size=32,
-    learning_rate=1e-3,
-    schedule="plateau",
-    noise=0.01,
-    beta=0.005 * 32,
-    auxiliary=0.0,
-    metric=0.0,
-    reconstruction=0.1,
-    performance=0.9,
-)
+SVGE_FINE_TUNING = replace(SVGE, learning_rate=1e-3, reconstruction=0.1, performance=0.9)
 """How SVGe fine-tunes encoder, decoder and predictor together on labelled cells."""
 
 TERMS = ("loss", "reconstruction_nats", "kl_nats", "auxiliary_error", "metric_error", "performance_loss")
