@@ -74,7 +74,8 @@ def smoothness(encoding: Encoding, pairs: EditPairs) -> dict[str, float]:
         pairs: What to measure it on.
 
     Returns:
-        The correlation over `random_pairs`, over `walks`, and over both, `pooled`.
+        The correlation over `random_pairs`, over `walks`, and over both, `pooled`. Walks end anywhere in the space, at
+        cells of the training set too, and one in six has no step.
 
     Raises:
         ValueError: if the encoding does not return a point for each architecture.
@@ -85,7 +86,14 @@ def smoothness(encoding: Encoding, pairs: EditPairs) -> dict[str, float]:
         raise ValueError(f"Expected an encoding of {2 * n} points, one row each, but got shape {points.shape}")
     apart = np.linalg.norm(points[:n] - points[n:], axis=1)
     parts = {"random_pairs": ~pairs.walked, "walks": pairs.walked, "pooled": np.ones(n, dtype=bool)}
-    return {name: float(spearmanr(apart[part], pairs.distance[part]).statistic) for name, part in parts.items()}
+    return {name: _correlation(apart[part], pairs.distance[part]) for name, part in parts.items()}
+
+
+def _correlation(apart: FloatArray, distance: IntArray) -> float:
+    """Spearman's rank correlation, 0 where either side is the same everywhere."""
+    if min(len(set(apart.tolist())), len(set(distance.tolist()))) < 2:
+        return 0.0
+    return float(spearmanr(apart, distance).statistic)
 
 
 def latent_smoothness(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphnas.cell import CellArrays
+from graphnas.cell import CellArrays, IntArray
 from graphnas.spaces import Space
 
 _LISTED = 1_000_000  # architectures of a space that is listed rather than drawn from
@@ -27,11 +27,12 @@ def training_split(
 ) -> TrainingSplit:
     """The split that `graphnas train` makes of a space with the same options.
 
-    A space of one cell and at most a million architectures is listed, of any other different ones are drawn.
+    A space of one cell and at most a million architectures is listed, of any other different ones are drawn. Those that
+    `Space.hash` counts as the same are on the same side.
 
     Args:
         space: The space, with the limits of the training.
-        held_out: Architectures to keep apart, a tenth of all at most.
+        held_out: Architectures, up to `Space.hash`, to keep apart, a tenth of all at most.
         seed: Seed of the training.
         cells: Architectures to draw where the space is not listed.
         share: Of the architectures that are not held out, how many to fit to; the others are on neither side.
@@ -42,11 +43,20 @@ def training_split(
     if not 0 < share <= 1:
         raise ValueError(f"Expected share to be above 0 and at most 1, but got {share}")
     arrays = _cells(space, cells, seed)
-    number = arrays.n // len(space.cell_names)
-    order = np.random.default_rng(seed).permutation(number)
-    held_out = min(held_out, number // 10)
-    end = held_out + max(1, round(share * (number - held_out)))
-    return TrainingSplit(space.take(arrays, order[:held_out]), space.take(arrays, order[held_out:end]))
+    groups = _classes(space, arrays)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    held_out = min(held_out, len(groups) // 10)
+    end = held_out + max(1, round(share * (len(groups) - held_out)))
+    apart, fitted = (np.concatenate([groups[row] for row in rows]) for rows in (order[:held_out], order[held_out:end]))
+    return TrainingSplit(space.take(arrays, apart), space.take(arrays, fitted))
+
+
+def _classes(space: Space, arrays: CellArrays) -> list[IntArray]:
+    """Numbers of the architectures that `Space.hash` counts as the same, in the order of the first of each."""
+    hashes = np.array(space.hashes(arrays))
+    _, first, members = np.unique(hashes, return_index=True, return_inverse=True)
+    by_class = np.split(np.argsort(members, kind="stable"), np.cumsum(np.bincount(members))[:-1])
+    return [by_class[number] for number in np.argsort(first)]
 
 
 def _cells(space: Space, number: int, seed: int) -> CellArrays:

@@ -89,6 +89,8 @@ def _edited_decisions(
     decisions = topology.encode(cells)
     choices = np.array([len(decision.choices) for decision in topology.decisions])
     others = choices - 1
+    if not others.any():
+        return cells, np.zeros(cells.n, dtype=bool)
     step = rng.choice(len(choices), size=cells.n, p=others / others.sum())
     rows = np.arange(cells.n)
     decisions[rows, step] = (decisions[rows, step] + 1 + rng.integers(others[step])) % choices[step]

@@ -174,7 +174,14 @@ def evaluate(
         progress("cells", 0, 1)
         split = training_split(model.space, **options)
         measured = encoder_report(
-            model, split, seeds=seeds, labels=counts, pairs=pairs, samples=samples, progress=progress
+            model,
+            split,
+            seeds=seeds,
+            labels=counts,
+            fitted_to_labels=training.labelled,
+            pairs=pairs,
+            samples=samples,
+            progress=progress,
         )
     report: dict[str, Any] = {
         "encoder": folder.name,
@@ -213,6 +220,8 @@ class _Training:
     """Share of the architectures not held out that it was fitted to."""
     limits: dict[str, Any] = field(default_factory=dict)
     """Settings of `--limit`."""
+    labelled: bool = False
+    """Whether it was fitted to performances too."""
     cells: int | None = None
     """Cells that the encoder was fitted to; None if not known."""
 
@@ -230,7 +239,7 @@ class _Training:
             "limits": (settings.get("limit"), dict),
         }
         values: dict[str, Any] = {name: value for name, (value, kind) in found.items() if isinstance(value, kind)}
-        return cls(**values)
+        return cls(**values, labelled=record.get("labels") is not None)
 
 
 def _folder(encoder: str) -> Path:

@@ -170,11 +170,13 @@ class CellAutoencoder(nn.Module):
             `n` means and variances, in the units of the labels that it was fitted to.
 
         Raises:
-            ValueError: if the model has no performance head.
+            ValueError: if the model has no performance head or `z` has another shape.
         """
         if self.performance is None:
             raise ValueError("The autoencoder has no performance head: fit it with labels")
-        mean, variance = self.performance(self._inner(z.to(self.device, torch.float32)).reshape(len(z), -1))
+        if z.dim() != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(f"Expected z to be n x {self.latent_dim}, but got shape {tuple(z.shape)}")
+        mean, variance = self.performance(self._inner(z.to(self.device, torch.float32)).reshape(z.shape))
         return mean, variance
 
     def _inner(self, z: Tensor) -> Tensor:

@@ -178,6 +178,7 @@ class DerivationDecoder(nn.Module):
         op_logits, pair_logits = self(z, cells.ops.long(), cells.adjacency.to(z.dtype), scored)
         return decision_loss(op_logits, pair_logits, cells, scored)
 
+    @torch.no_grad()
     def derive(
         self, z: Tensor, topology: Topology, *, sample: bool = False, generator: torch.Generator | None = None
     ) -> CellArrays:

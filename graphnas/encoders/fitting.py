@@ -54,10 +54,10 @@ def fit(
 ) -> list[dict[str, float]]:
     """Fit an autoencoder in place.
 
-    The loss of a cell is the negative log-likelihood of its canonical derivation at a noisy `z`, plus the KL
-    divergence (both in nats, summed over the cell), plus two label-free terms on `structure_targets`: the error of
-    predicting them linearly from `z`, and how far distances between latent means are from proportional to distances
-    between targets. No performance takes part unless `labels` are given.
+    The loss of a cell is the negative log-likelihood of its canonical derivation at a noisy `z`, plus the KL divergence
+    (both in nats, summed over the cell), plus two label-free terms: the error of predicting `structure_targets`
+    linearly from `z`, and how far distances between latent means are from proportional to those between cells, which
+    mix edit distances and distances between targets. No performance takes part unless `labels` are given.
 
     In a process group (torchrun), every process takes its share of each batch and all end with the same weights.
 
@@ -68,7 +68,8 @@ def fit(
         targets: `n x t` further label-free statistics of the training cells, such as log parameters, for
             `structure_targets`.
         labels: Performance of each training architecture, larger is better; NaN where it is not known. They train the
-            model's performance head, which is added if it has none, together with the rest.
+            model's performance head, which is added if it has none, together with the rest. Without labels a head that
+            the model has is taken away.
         seed: Seed of data order and noise. Equal seeds give equal weights on CPU unless `minutes` ends the run.
         device: Where to compute.
         minutes: Budget, in CPU minutes on CPU and in minutes elsewhere; the schedule is then fitted to it.
@@ -100,6 +101,9 @@ def fit(
     batch_size = min(recipe.batch_size, arrays.n)
     if batch_size < world:
         raise ValueError(f"Expected a cell or more a step for each of {world} processes, but got {batch_size}")
+    if labels is None:
+        # What a head says of a latent space that moves on is wrong.
+        model.performance = None
     place = torch.device(device)
     wanted = _targets(model, arrays, targets, recipe).to(place)
     cells = model.training_cells(arrays)
@@ -107,13 +111,15 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         objective = Objective(model, recipe, wanted.shape[1]).to(place).train()
-    if model.performance is not None:
-        model.performance.requires_grad_(labels is not None)
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     # Fused Adam is the fastest, its weight decay zero.
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=10)
-    run: nn.Module = nn.parallel.DistributedDataParallel(objective) if world > 1 else objective
+    run: nn.Module = objective
+    if world > 1:
+        # Without decisions on edges the part of the decoder that scores them has no gradient.
+        whole = any(decision.kind != "operation" for decision in model.space.topology.decisions)
+        run = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=not whole)
     if compiled:
         run = cast(nn.Module, torch.compile(run))
     generator = torch.Generator(device=place)
@@ -129,6 +135,8 @@ def fit(
             "seed": seed,
             "precision": precision,
             "processes": world,
+            "steps": steps,
+            "minutes": minutes,
             **asdict(recipe),
         }
         store = FitCheckpoint(Path(checkpoint), about, objective, optimizer)
@@ -201,7 +209,7 @@ def fit(
             store.save(about_now | {"plateau": plateau.state_dict()})
     if step > since:
         report()
-    objective.eval().requires_grad_(True)
+    objective.eval()
     _standardise_latents(model, cells)
     if store is not None and rank == 0:
         store.remove()
@@ -217,9 +225,19 @@ def _identity(
         "vocabulary": list(model.space.vocabulary),
         "encoder": model.encoder.settings,
         "decoder": model.decoder.settings,
-        "targets": wanted.shape[1],
+        "topology": model.space.topology.settings,
         "labels": None if labels is None else hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest(),
+        "targets": _digest(wanted),
+        "performance": None if model.performance is None else model.performance.settings,
+        "weights": _digest(*model.state_dict().values()),
     }
+
+
+def _digest(*tensors: Tensor) -> str:
+    data = hashlib.blake2b(digest_size=8)
+    for tensor in tensors:
+        data.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return data.hexdigest()
 
 
 def reconstruction(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays) -> float:

@@ -110,6 +110,8 @@ class Objective(nn.Module):
         """
         recipe, model = self.recipe, self.model
         mu, logvar = model.encoder(cells.ops.long(), cells.adjacency.to(noise.dtype))
+        # Differences of nearly equal numbers follow, which half precision would lose.
+        mu, logvar = mu.float(), logvar.float()
         z = mu + recipe.noise * noise * (logvar / 2).exp()
         nll = model.decoder.loss(z, cells, model.space.topology)
         kl = kl_to_standard_normal(mu, logvar).sum(-1).mean()
@@ -120,7 +122,7 @@ class Objective(nn.Module):
         performance = zero
         if labelled is not None and labels is not None and model.performance is not None:
             means = model.encoder(labelled.ops.long(), labelled.adjacency.to(noise.dtype))[0]
-            performance = model.performance.loss(means.reshape(len(labels), -1), labels)
+            performance = model.performance.loss(means.float().reshape(len(labels), -1), labels)
         loss = recipe.reconstruction * bound + recipe.performance * performance
         parts = torch.stack([nll, kl, auxiliary, metric, performance]).detach()
         return torch.cat([loss[None], parts])
@@ -142,7 +144,8 @@ def metric_error(mu: Tensor, logvar: Tensor, wanted: Tensor) -> Tensor:
 
     `(1 - (a . b)^2 / (|a|^2 |b|^2)) / (var(b) / mean(b^2))` of both distances over the pairs of a cell of the first
     half of the batch with one of the second: 0 where they are proportional, 1 where the latent distances are all the
-    same. Latents are compared as they will be standardised.
+    same. Latents are compared as they will be standardised. It is 0 where there are fewer than two pairs, or all given
+    distances are the same.
 
     Args:
         mu: `n x d` means.
@@ -150,9 +153,12 @@ def metric_error(mu: Tensor, logvar: Tensor, wanted: Tensor) -> Tensor:
         wanted: `n / 2` distances.
     """
     half = len(wanted)
+    if half < 2:
+        return mu.new_zeros(())
     mu = mu / (mu.var(0) + logvar.exp().mean(0)).sqrt()
     latent = ((mu[:half] - mu[half : 2 * half]).square().sum(1) + 1e-6).sqrt()
     size = latent.square().sum() * wanted.square().sum()
     apart = 1 - (latent * wanted).sum().square() / size.clamp(min=1e-12)
-    mean_square = wanted.square().mean().clamp(min=1e-12)
-    return apart / (wanted.var(unbiased=False) / mean_square).clamp(min=1e-3)
+    share = wanted.var(unbiased=False) / wanted.square().mean().clamp(min=1e-12)
+    # Cells that are all equally far apart say nothing about the shape.
+    return torch.where(share > 1e-4, apart / share.clamp(min=1e-4), 0.0)

@@ -91,7 +91,7 @@ class MlpHead(PerformanceHead):
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.settings = {}
-        widths = [latent_dim, latent_dim // 2, latent_dim // 4, latent_dim // 8]
+        widths = [latent_dim, *(max(latent_dim // part, 1) for part in (2, 4, 8))]
         layers: list[nn.Module] = []
         for wide, narrow in itertools.pairwise(widths):
             layers += [nn.Linear(wide, narrow), nn.ReLU()]

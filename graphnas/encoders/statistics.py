@@ -174,14 +174,17 @@ def structure_targets(
     # The columns of the first two have different units; those of the others are counts.
     units = [np.where(block.std(0) > 1e-9, block.std(0), 1.0) for block in fitted[:2]]
     units += [np.ones(block.shape[1]) for block in fitted[2:]]
-    for block, mean, unit, size in zip(fitted, means, units, (1.0, 1.0, 1.0, places_size), strict=True):
-        unit *= max(float(np.sqrt((((block - mean) / unit) ** 2).sum(1).mean())), 1e-9) / size
+    sizes = (1.0, 1.0, 1.0, places_size)
+    for block, mean, unit in zip(fitted, means, units, strict=True):
+        # A block that is the same everywhere has no size to divide by.
+        unit *= float(np.sqrt((((block - mean) / unit) ** 2).sum(1).mean())) or 1.0
 
     def joined(parts: Sequence[FloatArray]) -> FloatArray:
-        return np.concatenate([(x - mean) / unit for x, mean, unit in zip(parts, means, units, strict=True)], axis=1)
+        scaled = zip(parts, means, units, sizes, strict=True)
+        return np.concatenate([size * (part - mean) / unit for part, mean, unit, size in scaled], axis=1)
 
     _, _, axes = np.linalg.svd(joined(fitted), full_matrices=False)
     scores = np.concatenate(
         [joined(blocks(slice(start, start + 20_000))) @ axes[:components].T for start in range(0, arrays.n, 20_000)]
     )
-    return scores / max(float(scores[:, 0].std()), 1e-9)
+    return scores / (float(scores[:, 0].std()) or 1.0)

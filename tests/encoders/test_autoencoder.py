@@ -198,4 +198,7 @@ class TestShippedEncoder:
     def test_latents_are_standard(self, model: CellAutoencoder) -> None:
         mu, logvar = model.encode(SPACE.sample(2000, np.random.default_rng(12)))
         torch.testing.assert_close(mu.mean(0), torch.zeros(mu.shape[1]), atol=0.15, rtol=0)
-        torch.testing.assert_close(mu.var(0) + logvar.exp().mean(0), torch.ones(mu.shape[1]), atol=0.2, rtol=0)
+        # All latents are equally wide, at most as wide as the prior, which reaches out beyond the cells.
+        variance = mu.var(0) + logvar.exp().mean(0)
+        torch.testing.assert_close(variance / variance.mean(), torch.ones(mu.shape[1]), atol=0.2, rtol=0)
+        assert 1 / 1.4**2 - 0.1 <= variance.mean() <= 1.1

@@ -87,7 +87,7 @@ def test_equal_seeds_give_equal_weights() -> None:
 def test_a_killed_fit_goes_on_to_the_same_weights(tmp_path: Path, case: str) -> None:
     recipe = EIGHT if case == "labels" else Recipe(batch_size=8, learning_rate=0.02, schedule="plateau", edits=0.0)
     labels = np.where(np.arange(40) < 12, np.arange(40.0), np.nan) if case == "labels" else None
-    straight, stopped, resumed = small_model(), small_model(), small_model(seed=9)
+    straight, stopped, resumed = small_model(), small_model(), small_model()
     expected = fit(straight, CELLS, steps=240, recipe=recipe, labels=labels)
     with pytest.raises(Killed):
         fit(stopped, CELLS, steps=240, recipe=recipe, labels=labels, checkpoint=tmp_path, progress=kill)
@@ -107,6 +107,8 @@ def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path: Path)
         ({"recipe": Recipe(batch_size=8, beta=0.5, edits=0.0)}, "another fit: beta was 0.05 and is 0.5"),
         ({"precision": "bfloat16"}, "another fit: precision was 'float32' and is 'bfloat16'"),
         ({"labels": labels}, "another fit: labels was None"),
+        ({"steps": 400}, "another fit: steps was 240 and is 400"),
+        ({"targets": np.arange(40.0)[:, None]}, "another fit: targets was"),
     ):
         with pytest.raises(ValueError, match=message):
             fit(small_model(), CELLS, **{**options, **changed})  # type: ignore[arg-type]
@@ -114,6 +116,8 @@ def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path: Path)
         fit(small_model(), CELLS[1:], **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="another fit: encoder was"):
         fit(small_model(latent_dim=4), CELLS, **options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="another fit: weights was"):
+        fit(small_model(seed=9), CELLS, **options)  # type: ignore[arg-type]
     path = tmp_path / "fit.safetensors"
     for damaged in (path.read_bytes()[:5000], b""):
         path.write_bytes(damaged)
