@@ -47,7 +47,10 @@ def training_split(
     order = np.random.default_rng(seed).permutation(len(groups))
     held_out = min(held_out, len(groups) // 10)
     end = held_out + max(1, round(share * (len(groups) - held_out)))
-    apart, fitted = (np.concatenate([groups[row] for row in rows]) for rows in (order[:held_out], order[held_out:end]))
+    # Members of a class follow one another, classes are in the order of the permutation.
+    members = np.concatenate([groups[row] for row in order])
+    of_class = np.repeat(np.arange(len(order)), [len(groups[row]) for row in order])
+    apart, fitted = members[of_class < held_out], members[(of_class >= held_out) & (of_class < end)]
     return TrainingSplit(space.take(arrays, apart), space.take(arrays, fitted))
 
 
