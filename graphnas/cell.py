@@ -395,19 +395,6 @@ def vertex_depth(adjacency: BoolArray) -> IntArray:
     return depth
 
 
-def colour_refinement(labels: IntArray, adjacency: BoolArray, rounds: int) -> NDArray[np.uint64]:
-    """`n x v` Weisfeiler-Leman colours: equal labels and, to a depth of `rounds`, equal neighbourhoods.
-
-    Args:
-        labels: `n x v` vertex labels, -1 for padding.
-        adjacency: `n x v x v` edges.
-        rounds: Rounds of refinement; 0 gives the labels' own colours.
-    """
-    weights = adjacency.astype(np.uint64)
-    transposed = np.ascontiguousarray(weights.swapaxes(1, 2))
-    return _refine(_mix(labels.astype(np.uint64)), weights, transposed, rounds)
-
-
 def canonical_order(labels: IntArray, adjacency: BoolArray, size: NDArray[Any]) -> IntArray:
     """A vertex order that depends on each cell's isomorphism class alone.
 
