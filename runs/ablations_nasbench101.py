@@ -51,7 +51,7 @@ from graphnas.encoders import CellAutoencoder, fit, quality
 from graphnas.encoders.decoder import TrainingCells, decision_masks
 from graphnas.encoders.fitting import CollapseError
 from graphnas.encoders.objective import Recipe
-from graphnas.networks import count_costs
+from graphnas.networks import log_costs
 from graphnas.spaces import Space
 from graphnas.spaces.dag import DagDerivation, DagTopology
 
@@ -187,7 +187,7 @@ class Yardstick(NamedTuple):
 
     space: Space
     split: TrainingSplit
-    costs: np.ndarray[Any, np.dtype[np.float64]]
+    costs: np.ndarray[Any, np.dtype[np.float64]] | None
     """`n x 2` logarithms of parameters and multiply-adds of the training cells."""
     known: LabelledCells
     draws: dict[int, list[LabelDraw]]
@@ -201,11 +201,10 @@ class Yardstick(NamedTuple):
         space = Space.load("nasbench101")
         split = training_split(space, held_out=HELD_OUT, seed=0)
         known = labelled_cells(space, split.held_out)
-        costs = np.log(np.column_stack(count_costs(split.train, space.operations, space.network)).astype(np.float64))
         return cls(
             space,
             split,
-            costs,
+            log_costs(space, split.train),
             known,
             label_draws(known.rows, LABELS, range(draws), test=known.test),
             draw_pairs(space, split.held_out, seed=0, pairs=pairs),

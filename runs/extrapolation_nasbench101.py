@@ -33,7 +33,7 @@ from graphnas.analysis import gp_ranking, hand_made_encodings, label_draws, labe
 from graphnas.analysis.latent_smoothness import latent_means
 from graphnas.cell import CellArrays, stack_arrays
 from graphnas.encoders import CellAutoencoder, fit, quality
-from graphnas.networks import count_costs
+from graphnas.networks import log_costs
 from graphnas.spaces import Space
 
 HELD_OUT = 42_000
@@ -101,8 +101,8 @@ def fitted(cells: Cells, seed: int, minutes: float) -> tuple[CellAutoencoder, di
     """A model of the cells of at most 6 vertices and its training speed."""
     space = Space.load("nasbench101", max_vertices=6)
     model = CellAutoencoder.for_space(space, seed=seed)
-    costs = np.column_stack(count_costs(cells.smaller, space.operations, space.network)).astype(np.float64)
-    history = fit(model, cells.smaller, targets=np.log(costs), seed=seed, minutes=minutes, steps=10**6)
+    costs = log_costs(space, cells.smaller)
+    history = fit(model, cells.smaller, targets=costs, seed=seed, minutes=minutes, steps=10**6)
     return model, training_speed(history)
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from graphnas.studies import write_text
 
 Measure = dict[str, Any]
-"""`mean`, `sd` (None of one seed) and `by_seed`."""
+"""`mean`, `sd` (None of one seed) and `by_seed`, in which None stands for a seed that failed."""
 
 
 class Record:
@@ -78,9 +78,11 @@ class Record:
         """Write the next seed's measures of a row, or why there are none."""
         self.mine.add(row)
         one = self.content["rows"].setdefault(row, {"about": self.about[row], "results": {}, "cpu_seconds": []})
-        for name, value in measured.items():
-            before = one["results"].get(name, {"by_seed": []})["by_seed"]
-            one["results"][name] = over_seeds([*before, round(float(value), 5)])
+        done = len(one["cpu_seconds"])
+        for name in dict.fromkeys([*one["results"], *measured]):
+            before = one["results"].get(name, {"by_seed": [None] * done})["by_seed"]
+            value = round(float(measured[name]), 5) if name in measured else None
+            one["results"][name] = over_seeds([*before, value])
         if failed:
             one.setdefault("failed", []).append(failed)
         one["cpu_seconds"].append(round(cpu_seconds, 1))
@@ -113,11 +115,12 @@ def _without(words: Sequence[str], option: str) -> list[str]:
     return kept
 
 
-def over_seeds(values: Sequence[float]) -> Measure:
-    """Mean and standard deviation of a measure, beside its values."""
+def over_seeds(values: Sequence[float | None]) -> Measure:
+    """Mean and standard deviation of a measure over the seeds that have one, beside its values."""
+    known = [value for value in values if value is not None]
     return {
-        "mean": statistics.fmean(values),
-        "sd": statistics.stdev(values) if len(values) > 1 else None,
+        "mean": statistics.fmean(known),
+        "sd": statistics.stdev(known) if len(known) > 1 else None,
         "by_seed": list(values),
     }
 
@@ -132,18 +135,27 @@ def spread(one: Measure | None) -> str:
 
 
 def table_lines(rows: Mapping[str, Any], columns: Mapping[str, str]) -> list[list[str]]:
-    """The table of a result file as text, its head first; of fewer rows than measures, measures are the lines."""
+    """The table of a result file as text, its head first; of fewer rows than measures, measures are the lines.
+
+    Rows of which fits failed say how many did not, since their measures are of those alone.
+    """
+    titles = [_title(name, one) for name, one in rows.items()]
     if len(rows) >= len(columns) or len(rows) > 6:
         head = ["", *columns.values(), "CPU-s"]
         return [head] + [
-            [name, *(spread(one["results"].get(measure)) for measure in columns), f"{sum(one['cpu_seconds']):,.0f}"]
-            for name, one in rows.items()
+            [title, *(spread(one["results"].get(measure)) for measure in columns), f"{sum(one['cpu_seconds']):,.0f}"]
+            for title, one in zip(titles, rows.values(), strict=True)
         ]
-    lines = [["", *rows]]
+    lines = [["", *titles]]
     lines += [
         [title, *(spread(one["results"].get(measure)) for one in rows.values())] for measure, title in columns.items()
     ]
     return [*lines, ["CPU-s", *(f"{sum(one['cpu_seconds']):,.0f}" for one in rows.values())]]
+
+
+def _title(name: str, row: Mapping[str, Any]) -> str:
+    fits, failed = len(row["cpu_seconds"]), len(row.get("failed", []))
+    return f"{name} ({fits - failed} of {fits} fits)" if failed else name
 
 
 def training_speed(history: Sequence[Mapping[str, float]]) -> dict[str, float]:

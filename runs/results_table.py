@@ -83,7 +83,7 @@ def measures_of_encoder(report: dict[str, Any]) -> dict[str, Measure]:
         for score, title in {"spearman": "Spearman", "pearson": "Pearson", "rmse": "RMSE"}.items():
             found[f"GP {title}, {row['labels']:,} labels: {row['encoding']}"] = row[score]
     for name in ("encode", "decode"):
-        speed = report["architectures_per_cpu_second"][name]
+        speed = report["architectures_per_second"][name]
         found[f"{name}, architectures per CPU-s"] = {"mean": float(speed), "sd": None}
     return found
 

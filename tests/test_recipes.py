@@ -163,6 +163,19 @@ def test_a_result_file_goes_on_where_it_was(records: Any, tmp_path: Path, monkey
     }
 
 
+def test_a_failed_fit_keeps_its_place_among_the_seeds(records: Any, tmp_path: Path) -> None:
+    record = _record(records, tmp_path / "trial.json")
+    record.add("one", {}, 1.0, failed="seed 0: it did")
+    record.add("one", {"share": 0.25}, 1.0)
+    record.add("one", {}, 1.0, failed="seed 2: it did")
+    record.add("one", {"share": 0.75}, 1.0)
+    row = json.loads((tmp_path / "trial.json").read_text())["rows"]["one"]
+    assert row["results"]["share"]["by_seed"] == [None, 0.25, None, 0.75]
+    assert row["results"]["share"]["mean"] == 0.5
+    lines = records.table_lines({"one": row}, {"share": "share of all"})
+    assert lines[1][:2] == ["one (2 of 4 fits)", "0.5000 ± 0.3536"]
+
+
 def test_two_processes_may_write_different_rows(records: Any, tmp_path: Path) -> None:
     path = tmp_path / "trial.json"
     first, second = _record(records, path), _record(records, path)
@@ -201,7 +214,7 @@ def test_the_page_has_a_section_for_every_file_and_known_figures_beside(
         "quality": {"active_units": {"mean": 31.0, "sd": 0.0}},
         "smoothness": {"missing": "too large"},
         "ranking": {"table": [_ranked("latent mean", 0.9)]},
-        "architectures_per_cpu_second": {"encode": 10, "decode": 20_000, "threads": 1},
+        "architectures_per_second": {"encode": 10, "decode": 20_000, "clock": "CPU", "threads": 1},
         "environment": {"command": ["graphnas", "encoders", "evaluate", "mine"], "versions": {"torch": "2"}},
     }
     (tmp_path / "encoder_nasbench101.json").write_text(json.dumps(report))

@@ -31,7 +31,7 @@ def thinned(history: Sequence[Mapping[str, float]], most: int = 200) -> list[dic
     for place in range(number):
         group = history[len(history) * place // number : len(history) * (place + 1) // number]
         row = dict(group[-1])
-        for name in set().union(*group) - {"step", "steps", "done"}:
+        for name in dict.fromkeys(name for one in group for name in one if name not in ("step", "steps", "done")):
             values = [one[name] for one in group if name in one]
             row[name] = float(f"{sum(values) / len(values):.6g}")
         rows.append(row)
@@ -93,8 +93,10 @@ On {record["held_out"]:,} architectures it was not fitted to, up to what the spa
 ```python
 from graphnas.encoders import CellAutoencoder
 
-model = CellAutoencoder.from_pretrained("path/of/this/folder")
+model = CellAutoencoder.from_pretrained("{space.name}")
 ```
+
+The name opens the encoder that comes with graphnas; for another, give the path of its folder.
 
 ## Limits
 

@@ -6,16 +6,13 @@ import contextlib
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from graphnas.cli.console import (
-    BadData,
     Device,
     DeviceOption,
     JsonOption,
@@ -28,6 +25,7 @@ from graphnas.cli.console import (
     set_threads,
     writing,
 )
+from graphnas.cli.encoder_folder import Training, config_of, encoder_folder, quality_of, record_of, summary
 
 if TYPE_CHECKING:
     from graphnas.analysis.encoder_report import Progress
@@ -46,9 +44,11 @@ def list_encoders(as_json: JsonOption = False) -> None:
     """List the encoders that come with graphnas, and those in the folder `encoders` here."""
     from graphnas.content import content_folder
 
-    places = dict.fromkeys(place.resolve() for place in (content_folder("encoders"), Path("encoders")))
-    folders = [path.parent for place in places for path in sorted(place.glob("*/config.toml"))]
-    rows = [_summary(folder) for folder in folders]
+    shipped, here = content_folder("encoders"), Path("encoders")
+    rows = [summary(path.parent) for path in sorted(shipped.glob("*/config.toml"))]
+    if here.resolve() != shipped.resolve():
+        # Only those that come with graphnas go by their names alone.
+        rows += [{**summary(path.parent), "name": str(path.parent)} for path in sorted(here.glob("*/config.toml"))]
     if as_json:
         print_json(rows)
         return
@@ -73,12 +73,12 @@ def list_encoders(as_json: JsonOption = False) -> None:
 @app.command(epilog="Example: graphnas encoders show nasbench101")
 def show(encoder: EncoderArgument, as_json: JsonOption = False) -> None:
     """Show the card, the settings and the recorded measures of an encoder."""
-    folder = _folder(encoder)
-    config, record = _config(folder), _record(folder)
+    folder = encoder_folder(encoder)
+    config, record = config_of(folder), record_of(folder)
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     if as_json:
-        print_json({**_summary(folder), "config": config, "metrics": record, "card": text})
+        print_json({**summary(folder), "config": config, "metrics": record, "card": text})
         return
     if text:
         from rich.markdown import Markdown
@@ -93,7 +93,7 @@ def show(encoder: EncoderArgument, as_json: JsonOption = False) -> None:
         for key, value in table.items()
     ]
     print_table("Settings", ("", ""), [(key, _plain(value)) for key, value in settings])
-    measures = [(name.replace("_", " "), _number(value)) for name, value in _quality(record).items()]
+    measures = [(name.replace("_", " "), _number(value)) for name, value in quality_of(record).items()]
     measures += [
         (name.replace("_", " "), f"{record[name]:,.0f}")
         for name in ("cells", "held_out", "cpu_seconds")
@@ -160,8 +160,8 @@ def evaluate(
     from graphnas.analysis import encoder_report, training_split
     from graphnas.studies import environment, write_text
 
-    folder = _folder(encoder)
-    training = _Training.read(_record(folder))
+    folder = encoder_folder(encoder)
+    training = Training.read(record_of(folder))
     limits = read_limits(limit) or training.limits
     model = _open(folder, limits, choose_device(device))
     options: dict[str, Any] = {
@@ -206,95 +206,6 @@ def evaluate(
     _print_report(report)
     if out is not None:
         typer.echo(f"Written to {out}")
-
-
-@dataclass(frozen=True)
-class _Training:
-    """What `metrics.json` tells of the training; the defaults of `graphnas train` where it tells nothing."""
-
-    seed: int = 0
-    held_out: int = 5_000
-    drawn: int = 200_000
-    """Architectures drawn from a large space."""
-    share: float = 1.0
-    """Share of the architectures not held out that it was fitted to."""
-    limits: dict[str, Any] = field(default_factory=dict)
-    """Settings of `--limit`."""
-    labelled: bool = False
-    """Whether it was fitted to performances too."""
-    cells: int | None = None
-    """Cells that the encoder was fitted to; None if not known."""
-
-    @classmethod
-    def read(cls, record: Mapping[str, Any]) -> _Training:
-        """Fields of the record and of the settings in it."""
-        settings = record.get("settings")
-        settings = settings if isinstance(settings, dict) else {}
-        found: dict[str, tuple[Any, type]] = {
-            "seed": (record.get("seed"), int),
-            "cells": (record.get("cells"), int),
-            "held_out": (settings.get("held_out"), int),
-            "drawn": (settings.get("cells"), int),
-            "share": (settings.get("share"), float),
-            "limits": (settings.get("limit"), dict),
-        }
-        values: dict[str, Any] = {name: value for name, (value, kind) in found.items() if isinstance(value, kind)}
-        return cls(**values, labelled=record.get("labels") is not None)
-
-
-def _folder(encoder: str) -> Path:
-    """The folder of an encoder, by path or by name."""
-    from graphnas.content import content_folder
-
-    known = content_folder("encoders")
-    for folder in (Path(encoder), known / encoder):
-        if (folder / "config.toml").is_file():
-            return folder
-    names = ", ".join(sorted(path.parent.name for path in known.glob("*/config.toml")))
-    raise typer.BadParameter(f"{encoder!r} is no trained encoder; known: {names}, or a folder that holds one")
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: {error}") from None
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """What `metrics.json` holds; nothing if there is none."""
-    path = folder / "metrics.json"
-    if not path.is_file():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: {error}") from None
-    if not isinstance(record, dict):
-        raise BadData(f"{path}: expected an object, but got {record!r:.80}")
-    return record
-
-
-def _quality(record: Mapping[str, Any]) -> dict[str, float]:
-    measured = record.get("quality")
-    if not isinstance(measured, dict):
-        return {}
-    return {name: value for name, value in measured.items() if isinstance(value, int | float)}
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    config, weights = _config(folder), folder / "model.safetensors"
-    settings = config.get("encoder", {})
-    return {
-        "name": folder.name,
-        "space": config.get("space"),
-        "latent_dim": settings.get("latent_dim") if isinstance(settings, dict) else None,
-        "bytes": weights.stat().st_size if weights.is_file() else 0,
-        "vocabulary": config.get("vocabulary", []),
-        "reconstruction": _quality(_record(folder)).get("reconstruction"),
-        "folder": str(folder),
-    }
 
 
 def _open(folder: Path, limits: Mapping[str, Any], device: str) -> CellAutoencoder:
@@ -380,8 +291,8 @@ def _print_report(report: Mapping[str, Any]) -> None:
         print_table("", ("labels", "encoding", "draws", *scores), rows, right="labels draws")
         for count in ranking["too_many"]:
             _warn(f"{count:,} labels: only {ranking['labelled']:,} architectures can be labelled")
-    speed = report["architectures_per_cpu_second"]
-    _heading(f"Speed: encode {speed['encode']:,}, decode {speed['decode']:,} architectures a CPU second")
+    speed = report["architectures_per_second"]
+    _heading(f"Speed: encode {speed['encode']:,}, decode {speed['decode']:,} architectures a {speed['clock']} second")
 
 
 def _heading(text: str) -> None:

@@ -34,13 +34,13 @@ from graphnas.cli.console import (
     set_threads,
     writing,
 )
+from graphnas.cli.encoder_folder import Training, encoder_folder, record_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from graphnas.analysis import TrainingSplit
-    from graphnas.cell import CellArrays
     from graphnas.encoders import CellAutoencoder
     from graphnas.encoders.objective import Recipe
     from graphnas.spaces import Space
@@ -94,7 +94,11 @@ def train(
     ] = None,
     latent_dim: Annotated[
         int | None,
-        typer.Option("--latent-dim", min=2, help="Latent dimensions of one cell; 32, or 56 of svge and dvae."),
+        typer.Option(
+            "--latent-dim",
+            min=2,
+            help="Latent dimensions of one cell; those of the space's file or else 32, and 56 of svge and dvae.",
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -159,6 +163,7 @@ def train(
     from graphnas.cli.fit_display import FitDisplay
     from graphnas.encoders import fit, quality
     from graphnas.encoders.fitting import CollapseError
+    from graphnas.networks import log_costs
     from graphnas.report import loss_curve
 
     loaded = open_space(space, limit)
@@ -182,6 +187,8 @@ def train(
         if rank == 0:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
+            if start is not None:
+                _warn_of_another_split(start, Training(seed, held_out, cells, share, read_limits(limit)))
         began = time.process_time(), time.perf_counter()
         split = training_split(loaded, held_out=held_out, seed=seed, cells=cells, share=share)
         parts = len(loaded.cell_names)
@@ -207,7 +214,7 @@ def train(
                 autoencoder,
                 split.train,
                 validation=loaded.take(split.held_out, np.arange(min(apart, 1000))),
-                targets=_targets(loaded, split.train),
+                targets=log_costs(loaded, split.train),
                 labels=values,
                 seed=seed,
                 device=place,
@@ -296,6 +303,20 @@ def _autoencoder(
     return found
 
 
+def _warn_of_another_split(start: str, now: Training) -> None:
+    """Say on standard error if the weights to start from may have been fitted to what is held out now."""
+    before = record_of(encoder_folder(start))
+    reasons = Training.read(before).differences(now) if before else ["it has no metrics.json"]
+    if before.get("labels") is not None:
+        reasons.append("it was fitted to all labelled architectures")
+    if reasons:
+        typer.echo(
+            f"Warning: {start} may have been fitted to architectures that are held out now, whose measures would then "
+            f"flatter it ({'; '.join(reasons)})",
+            err=True,
+        )
+
+
 def _recipe(space: Space, kind: str, *, labelled: bool, batch_size: int | None, beta: float | None) -> Recipe:
     """The recipe of a kind of model, with what the user replaces."""
     from graphnas.encoders.objective import SVGE, SVGE_FINE_TUNING, Recipe
@@ -355,15 +376,3 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]
                     writer.add_scalar(f"train/{name}", value, int(row["step"]))
 
         yield write
-
-
-def _targets(space: Space, arrays: CellArrays) -> NDArray[np.float64] | None:
-    """`n x 2` logarithms of parameters and multiply-adds, where they are more than sums over operations."""
-    import numpy as np
-
-    from graphnas.networks import count_costs
-
-    if space.network.get("skeleton") != "stacked":
-        return None
-    parameters, macs = count_costs(arrays, space.operations, space.network)
-    return np.log(np.column_stack([parameters, macs]).astype(np.float64))

@@ -32,7 +32,7 @@ _PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4)
 
 
 class CollapseError(RuntimeError):
-    """The latent space carries no information: fewer than two units are active."""
+    """The latent space carries next to no information: fewer than two units are active, or the only one is not."""
 
 
 def fit(
@@ -86,9 +86,9 @@ def fit(
         What was passed to `progress`, call by call.
 
     Raises:
-        ValueError: if there are no cells, `targets` or `labels` have another number of rows, fewer than two labels are
-            known, the seed is negative, or the checkpoint is damaged or of another fit.
-        CollapseError: if fewer than two latent units are active at the end.
+        ValueError: if there are no cells, one is not of the space, `targets` or `labels` have another number of rows,
+            fewer than two labels are known, the seed is negative, or the checkpoint is damaged or of another fit.
+        CollapseError: if fewer than two latent units (or the only one) are active at the end.
         FloatingPointError: if the loss is not finite.
     """
     recipe = recipe or Recipe.for_space(model.space)
@@ -97,6 +97,12 @@ def fit(
     arrays = model.arrays(train)
     if arrays.n == 0:
         raise ValueError("Expected train to hold at least one cell, but it is empty")
+    legal = model.space.topology.is_legal(arrays)
+    if not legal.all():
+        raise ValueError(
+            f"Expected train to hold cells of {model.space.name} with {model.space.topology.settings}, but "
+            f"{(~legal).sum():,} of {arrays.n:,} are not, the first in row {legal.argmin()}"
+        )
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     batch_size = min(recipe.batch_size, arrays.n)
     if batch_size < world:
@@ -160,7 +166,7 @@ def fit(
         row = dict(zip(TERMS, values, strict=True))
         row |= {"step": step, "steps": steps, "done": max(step / steps, (spent + clock() - start) / budget)}
         row["cells_per_second"] = (step - since) * batch_size / max(clock() - reported, 1e-9)
-        if validation is not None and step % 1000 == 0:
+        if validation is not None and rank == 0 and step % 1000 == 0:
             row["reconstruction"] = reconstruction(model, validation)
             objective.train()
         history.append(row)
@@ -179,7 +185,7 @@ def fit(
         at = step % per_epoch * batch_size
         rows = shuffled[at : at + batch_size][rank::world]
         # The noise of a step depends on seed, step and process alone, so a resumed run needs no generator state.
-        generator.manual_seed(((seed << 32) + step) * world + rank)
+        generator.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]))
         noise = torch.randn(len(rows), model.cell_dim, generator=generator, device=place)
         warm = torch.tensor(min(1.0, done * 10), device=place)
         apart = _edits(model, arrays, rows) if recipe.metric and recipe.edits else None
@@ -329,12 +335,13 @@ def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
     active = int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
-    if active < 2 and cells.ops.shape[0] > 2:
+    if active < min(2, model.cell_dim) and cells.ops.shape[0] > 2:
         raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
     model.shift.copy_(mu.mean(0))
     model.scale.copy_(variance.sqrt())
     if not isinstance(model.decoder, DerivationDecoder):
         return
     points = torch.randn(_PRIOR_POINTS, model.latent_dim, generator=torch.Generator().manual_seed(0))
-    distinct = [len(set(model.space.hashes(model.decode_arrays(factor * points)))) for factor in _PRIOR_FACTORS]
+    decoded = (model.decode_arrays(factor * points) for factor in _PRIOR_FACTORS)
+    distinct = [len(set(legal_hashes(model.space, arrays).tolist()) - {""}) for arrays in decoded]
     model.scale.mul_(_PRIOR_FACTORS[int(np.argmax(distinct))])

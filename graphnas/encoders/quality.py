@@ -35,9 +35,16 @@ def quality(
         `sampled_reconstruction` (from a posterior sample), `validity` and `uniqueness` of the prior samples'
         decodings and `novelty` (share of the distinct ones not in `train`); `active_units` (mean KL above 0.1 nats),
         and `kl` (nats an architecture).
+
+    Raises:
+        ValueError: if there are no architectures or no samples to measure.
     """
     space = model.space
     arrays = model.arrays(held_out)
+    if not arrays.n:
+        raise ValueError("Expected held_out to hold at least one architecture, but it is empty")
+    if prior_samples < 1:
+        raise ValueError(f"Expected prior_samples to be at least 1, but got {prior_samples}")
     hashes = np.array(space.hashes(arrays))
     mu, logvar = model.encode(arrays)
     generator = torch.Generator(device=mu.device).manual_seed(seed)

@@ -2,7 +2,7 @@
 
 from graphnas.networks.build import SKELETONS, Network, build_network, initialise, read_skeleton
 from graphnas.networks.channels import vertex_channels
-from graphnas.networks.costs import count_costs, count_macs, count_parameters
+from graphnas.networks.costs import count_costs, count_macs, count_parameters, log_costs
 from graphnas.networks.darts import DARTSNetwork, DARTSSkeleton
 from graphnas.networks.enas import ENASNetwork, ENASSkeleton
 from graphnas.networks.export import export_source
@@ -31,6 +31,7 @@ __all__ = [
     "count_parameters",
     "export_source",
     "initialise",
+    "log_costs",
     "make_operation",
     "make_operations",
     "read_skeleton",

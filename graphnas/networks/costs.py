@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from graphnas.cell import CellArrays, IntArray, prune_arrays
@@ -14,6 +15,7 @@ from graphnas.networks.build import read_skeleton
 from graphnas.networks.channels import vertex_channels
 from graphnas.networks.operations import Operation, make_operations
 from graphnas.networks.stacked import StackedSkeleton
+from graphnas.spaces import Space
 
 
 def count_costs(
@@ -76,6 +78,22 @@ def count_costs(
             macs += repeats * cell_weights * side**2
     dense = cells[-1][1] * classes
     return weights + 2 * normalised + dense + classes, macs + dense
+
+
+def log_costs(space: Space, cells: CellArrays) -> NDArray[np.float64] | None:
+    """Natural logarithms of the costs of a space's networks: what cells say of themselves through their skeleton.
+
+    Args:
+        space: The space.
+        cells: `n` of its cells.
+
+    Returns:
+        `n x 2` logarithms of parameters and multiply-adds (`count_costs`); None where the skeleton is not a stack of
+        one cell, and costs are little more than sums over the operations.
+    """
+    if space.network.get("skeleton") != "stacked":
+        return None
+    return np.log(np.column_stack(count_costs(cells, space.operations, space.network)).astype(np.float64))
 
 
 def _coefficients(operation: Operation) -> tuple[int, int, int]:

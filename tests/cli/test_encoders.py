@@ -60,7 +60,13 @@ def test_encoders_in_the_folder_here_are_listed_too(
     (tmp_path / "encoders").mkdir()
     untrained.rename(tmp_path / "encoders" / "mine")
     row = json.loads(run("encoders", "list", "--json").stdout)[-1]
-    assert (row["name"], row["space"], row["latent_dim"], row["reconstruction"]) == ("mine", "small", 8, 0.25)
+    assert (row["name"], row["space"], row["latent_dim"], row["reconstruction"]) == (
+        "encoders/mine",
+        "small",
+        8,
+        0.25,
+    )
+    assert run("encoders", "show", row["name"]).exit_code == 0
 
 
 def test_an_encoder_is_shown_with_card_settings_and_measures(untrained: Path) -> None:
@@ -134,7 +140,7 @@ def test_a_benchmark_table_is_ranked(tmp_path: Path, small_table: Path, monkeypa
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["split"]["limits"] == {"max_vertices": 5}
     assert report["split"]["cells"] == 2_000
-    assert [row["labels"] for row in report["ranking"]["table"]] == [40] * 4 + [60] * 4
+    assert [row["labels"] for row in report["ranking"]["table"]] == [40] * 5 + [60] * 5
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_the_card_tells_recipe_measures_and_limits(trained: Path) -> None:
         "| beta | 0.02 |",
         "![Loss against the step](loss.svg)",
         "| sampled reconstruction | ",
-        'CellAutoencoder.from_pretrained("path/of/this/folder")',
+        'CellAutoencoder.from_pretrained("small")',
         "max_vertices 5, max_edges 8",
         f"the labels of {json.loads((trained / 'encoder' / 'metrics.json').read_text())['labels']['known']} of them",
         "a share of 0.2",
@@ -139,6 +139,8 @@ def test_a_run_starts_from_another_encoders_weights(trained: Path, small_space: 
     record = json.loads((trained / "encoder" / "metrics.json").read_text())
     result = run(*start, "--limit", "max_edges=8", "--steps", 1, "--share", 0.2, "--seed", 5, "--json")
     assert result.exit_code == 0, result.stderr
+    assert "may have been fitted to architectures that are held out now" in result.stderr
+    assert "--held-out 50 and 5000" in result.stderr
     # What the first step finds is what the other run ended with.
     (first,) = json.loads(result.stdout)["history"]
     assert first["reconstruction_nats"] == pytest.approx(record["history"][-1]["reconstruction_nats"], rel=0.2)

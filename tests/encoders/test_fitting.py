@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder, fit, quality, structure_targets
 from graphnas.encoders.fitting import CollapseError, reconstruction
 from graphnas.encoders.objective import SVGE, SVGE_FINE_TUNING, TERMS, Recipe
@@ -72,6 +73,27 @@ def test_every_thousand_steps_the_held_out_reconstruction_is_measured() -> None:
     history = fit(small_model(), CELLS, validation=CELLS[:5], steps=1010, recipe=EIGHT)
     assert [row["step"] for row in history if "reconstruction" in row] == [1000]
     assert history[9]["reconstruction"] in (0.8, 1.0)
+
+
+def test_one_latent_dimension_is_no_collapse() -> None:
+    model = small_model(latent_dim=1)
+    fit(model, CELLS, steps=150, recipe=Recipe(batch_size=40, beta=0.01, edits=0.0))
+    assert quality(model, CELLS, train=CELLS, prior_samples=10)["active_units"] == 1
+
+
+def test_cells_beyond_the_space_are_refused() -> None:
+    small = Space.load("nasbench101", max_vertices=5)
+    model = CellAutoencoder.for_space(small, latent_dim=8, **SMALL)
+    beyond = [len(cell.ops) > 5 for (cell,) in (architecture.cells for architecture in CELLS)]
+    message = rf"cells of nasbench101 with .*'max_vertices': 5.*, but {sum(beyond)} of 40 are not, the first in row"
+    with pytest.raises(ValueError, match=message):
+        fit(model, CELLS, steps=1, recipe=EIGHT)
+
+
+@pytest.mark.parametrize(("held_out", "samples", "name"), [([], 10, "held_out"), (CELLS, 0, "prior_samples")])
+def test_quality_needs_something_to_measure(held_out: list[Architecture], samples: int, name: str) -> None:
+    with pytest.raises(ValueError, match=f"Expected {name} to"):
+        quality(small_model(), held_out, train=CELLS, prior_samples=samples)
 
 
 def test_equal_seeds_give_equal_weights() -> None:
@@ -288,7 +310,7 @@ rank = 0
 if group:
     distributed.init_process_group("gloo")
     rank = distributed.get_rank()
-space = Space.load("nasbench101")
+space = Space.load(os.environ.get("SPACE", "nasbench101"))
 model = CellAutoencoder.for_space(
     space, latent_dim=8, encoder={"width": 32, "readout": 64, "places": 64, "graph": 64},
     decoder={"width": 32, "pair": 16},
@@ -305,7 +327,7 @@ if group:
 """
 
 
-def run_script(folder: Path, *arguments: object, processes: int = 1) -> int:
+def run_script(folder: Path, *arguments: object, processes: int = 1, space: str = "nasbench101") -> int:
     script = folder / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable]
@@ -313,8 +335,15 @@ def run_script(folder: Path, *arguments: object, processes: int = 1) -> int:
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         words.append("group")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "SPACE": space}
     return subprocess.run([*command, *words], env=environment, capture_output=True, timeout=300, check=False).returncode
+
+
+@pytest.mark.slow
+def test_two_processes_fit_a_space_without_decisions_on_edges(tmp_path: Path) -> None:
+    assert run_script(tmp_path, 20, 0, processes=2, space="nasbench201") == 0
+    one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 @pytest.mark.slow

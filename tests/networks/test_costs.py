@@ -5,7 +5,7 @@ from torch import nn
 
 from graphnas.cell import Architecture, Cell, to_arrays
 from graphnas.evaluate import NASBench101Table, data_folder
-from graphnas.networks import build_network, count_costs, count_macs, count_parameters
+from graphnas.networks import build_network, count_costs, count_macs, count_parameters, log_costs
 from graphnas.spaces import Space
 
 TABLE = data_folder() / "nasbench101.npz"
@@ -54,6 +54,16 @@ def test_other_skeletons_are_refused() -> None:
     arrays = to_arrays([one_input_cell("conv3x3")], SPACE.vocabulary)
     with pytest.raises(ValueError, match="the skeleton 'stacked', but got 'enas'"):
         count_costs(arrays, SPACE.operations, {"skeleton": "enas", "channels": 8})
+
+
+def test_logarithms_of_costs_are_those_of_stacked_skeletons_alone() -> None:
+    arrays = SPACE.sample_arrays(3, np.random.default_rng(0))
+    logs = log_costs(SPACE, arrays)
+    assert logs is not None
+    parameters, macs = count_costs(arrays, SPACE.operations, SPACE.network)
+    assert np.exp(logs) == pytest.approx(np.column_stack([parameters, macs]))
+    other = Space.load("nasbench201")
+    assert log_costs(other, other.sample_arrays(3, np.random.default_rng(0))) is None
 
 
 def test_dead_vertices_cost_nothing() -> None:
