@@ -91,9 +91,9 @@ SLOW = [
     "no-edits",
     "little-noise",
     "little-noise-no-targets",
-    "beta-0.01",
+    "beta-0.005",
 ]
-SLOW += ["beta-0.15", "latent-16", "latent-24", "latent-56", "places", "dvae"]
+SLOW += ["beta-0.1", "latent-16", "latent-56", "places", "dvae"]
 
 
 @pytest.mark.parametrize("name", ROWS + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW])

@@ -28,7 +28,7 @@ Progress = Callable[[Mapping[str, float]], None]
 
 _LABELLED = 128  # labelled architectures a step, beside the batch
 _PRIOR_POINTS = 5_000
-_PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4)
+_PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
 
 
 class CollapseError(RuntimeError):

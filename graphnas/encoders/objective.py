@@ -26,17 +26,17 @@ class Recipe:
     an epoch has not fallen for ten epochs."""
     noise: float = 1.0
     """Factor of the posterior's standard deviation when `z` is drawn."""
-    beta: float = 0.05
+    beta: float = 0.02
     """Weight of the KL divergence (nats a cell), reached after a tenth of the run."""
     auxiliary: float = 8.0
     """Weight of the squared error of the label-free targets, predicted linearly from `z` and summed over them."""
     metric: float = 3.0
     """Weight of how far distances between latent means are from proportional to those between cells."""
-    edits: float = 0.6
+    edits: float = 0.72
     """Share of the edit distance in the squared distance between cells, against that between targets; where cells are
     too large for an exact edit distance, targets alone count."""
-    places: float = 0.5
-    """Size of the labels and edges by place among the targets, against that of each other block."""
+    places: float = 0.2
+    """Size of the labels and edges by place among the targets, against that of the graph's statistics."""
     reconstruction: float = 1.0
     """Weight of all of the above against the performance head."""
     performance: float = 1.0

@@ -142,12 +142,13 @@ def structure_targets(
     further: FloatArray | None = None,
     *,
     components: int = 64,
-    places_size: float = 0.5,
+    edges_size: float = 0.3,
+    places_size: float = 0.2,
 ) -> FloatArray:
     """`n x t` label-free auxiliary targets: principal components of what a graph says about itself.
 
-    Four blocks: statistics of the graph, sums over the vertices of each label, and numbers of edges between labels, all
-    of equal total variance, and labels and edges by place. Components keep their relative spread, and the
+    Four blocks: statistics of the graph and sums over the vertices of each label, both of equal total variance, then
+    numbers of edges between labels, and labels and edges by place. Components keep their relative spread, and the
     first has variance 1, so that what varies most between cells counts most and distances between targets are those
     between blocks.
 
@@ -156,7 +157,8 @@ def structure_targets(
         vocabulary: The space's vertex labels.
         further: `n x t` further statistics, such as log parameters.
         components: Number of principal components at most.
-        places_size: Standard deviation of the block of places, in those of the others.
+        edges_size: Standard deviation of the block of edges between labels, in those of the first two.
+        places_size: Likewise of the block of places.
     """
 
     def blocks(rows: slice | NDArray[np.int64]) -> list[FloatArray]:
@@ -174,7 +176,7 @@ def structure_targets(
     # The columns of the first two have different units; those of the others are counts.
     units = [np.where(block.std(0) > 1e-9, block.std(0), 1.0) for block in fitted[:2]]
     units += [np.ones(block.shape[1]) for block in fitted[2:]]
-    sizes = (1.0, 1.0, 1.0, places_size)
+    sizes = (1.0, 1.0, edges_size, places_size)
     for block, mean, unit in zip(fitted, means, units, strict=True):
         # A block that is the same everywhere has no size to divide by.
         unit *= float(np.sqrt((((block - mean) / unit) ** 2).sum(1).mean())) or 1.0

@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path: Path)
     labels = np.arange(40.0)
     for changed, message in (
         ({"seed": 7}, r"fit\.safetensors: .* another fit: seed was 0 and is 7"),
-        ({"recipe": Recipe(batch_size=8, beta=0.5, edits=0.0)}, "another fit: beta was 0.05 and is 0.5"),
+        ({"recipe": Recipe(batch_size=8, beta=0.5, edits=0.0)}, "another fit: beta was 0.02 and is 0.5"),
         ({"precision": "bfloat16"}, "another fit: precision was 'float32' and is 'bfloat16'"),
         ({"labels": labels}, "another fit: labels was None"),
         ({"steps": 400}, "another fit: steps was 240 and is 400"),
