@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import cells, relabelled
 
+from graphnas.canonical import canonical_hashes, vertex_depth
 from graphnas.cell import (
     Architecture,
     Cell,
     CellArrays,
     canonical_arrays,
-    canonical_hashes,
     from_arrays,
     prune_arrays,
     to_arrays,
-    vertex_depth,
     vocabulary_labels,
 )
 

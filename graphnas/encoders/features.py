@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import CellArrays, is_input, vertex_depth
+from graphnas.canonical import vertex_depth
+from graphnas.cell import CellArrays, is_input
 from graphnas.encoders.statistics import graph_statistics, path_sketch
 
 FloatArray = NDArray[np.float64]

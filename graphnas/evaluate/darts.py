@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import Architecture, Cell, canonical_hashes, to_arrays, vocabulary_labels
+from graphnas.canonical import canonical_hashes
+from graphnas.cell import Architecture, Cell, to_arrays, vocabulary_labels
 from graphnas.evaluate.parquet_table import ParquetTable, distinct
 from graphnas.evaluate.table import expect
 from graphnas.formats.darts import from_genotype

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from graphnas.cell import OUTPUT, Cell, CellArrays, reorder_arrays, to_arrays, vertex_depth
+from graphnas.canonical import vertex_depth
+from graphnas.cell import OUTPUT, Cell, CellArrays, reorder_arrays, to_arrays
 from graphnas.spaces.topology import Decision, FixedTopology
 
 # Up to so many labelled cells, all are listed to know their classes; NAS-Bench-201's 15,625 take 0.1 s.

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphnas.canonical import vertex_depth
 from graphnas.cell import (
     OUTPUT,
     BoolArray,
@@ -30,7 +31,6 @@ from graphnas.cell import (
     canonical_arrays,
     prune_arrays,
     stack_arrays,
-    vertex_depth,
     vocabulary_labels,
 )
 from graphnas.spaces.topology import Decision, Derivation, Topology

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphnas.canonical import canonical_order
 from graphnas.cell import (
     OUTPUT,
     BoolArray,
     Cell,
     CellArrays,
-    canonical_order,
     reorder_arrays,
     stack_arrays,
     to_arrays,

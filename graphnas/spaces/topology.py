@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import OUTPUT, BoolArray, Cell, CellArrays, canonical_hashes, stack_arrays, vocabulary_labels
+from graphnas.canonical import canonical_hashes
+from graphnas.cell import OUTPUT, BoolArray, Cell, CellArrays, stack_arrays, vocabulary_labels
 
 
 class Decision(NamedTuple):
