@@ -49,8 +49,8 @@ from graphnas.analysis.latent_smoothness import latent_means
 from graphnas.cell import Architecture, BoolArray, CellArrays, reorder_arrays
 from graphnas.encoders import CellAutoencoder, fit, quality
 from graphnas.encoders.decoder import TrainingCells, decision_masks
-from graphnas.encoders.fitting import CollapseError
 from graphnas.encoders.objective import Recipe
+from graphnas.encoders.prior import CollapseError
 from graphnas.networks import log_costs
 from graphnas.spaces import Space
 from graphnas.spaces.dag import DagDerivation, DagTopology

@@ -162,7 +162,7 @@ def train(
     from graphnas.cli.encoder_card import card, thinned
     from graphnas.cli.fit_display import FitDisplay
     from graphnas.encoders import fit, quality
-    from graphnas.encoders.fitting import CollapseError
+    from graphnas.encoders.prior import CollapseError
     from graphnas.networks import log_costs
     from graphnas.report import loss_curve
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from graphnas.cell import Architecture, CellArrays
-from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
+from graphnas.encoders.autoencoder import CellAutoencoder
 from graphnas.encoders.checkpoint import FitCheckpoint
-from graphnas.encoders.decoder import DerivationDecoder, TrainingCells
+from graphnas.encoders.decoder import TrainingCells
 from graphnas.encoders.objective import TERMS, Objective, Recipe
+from graphnas.encoders.prior import standardise_latents
 from graphnas.encoders.quality import legal_hashes
 from graphnas.encoders.statistics import structure_targets
 from graphnas.spaces.edit_distance import cell_distance, has_cell_distance
@@ -27,12 +28,6 @@ from graphnas.spaces.edit_distance import cell_distance, has_cell_distance
 Progress = Callable[[Mapping[str, float]], None]
 
 _LABELLED = 128  # labelled architectures a step, beside the batch
-_PRIOR_POINTS = 5_000
-_PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
-
-
-class CollapseError(RuntimeError):
-    """The latent space carries next to no information: fewer than two units are active, or the only one is not."""
 
 
 def fit(
@@ -120,7 +115,6 @@ def fit(
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     # Fused Adam is the fastest, its weight decay zero.
     optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=10)
     run: nn.Module = objective
     if world > 1:
         # Without decisions on edges the part of the decoder that scores them has no gradient.
@@ -128,13 +122,10 @@ def fit(
         run = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=not whole)
     if compiled:
         run = cast(nn.Module, torch.compile(run))
-    generator = torch.Generator(device=place)
-    per_epoch = arrays.n // batch_size
-    clock = time.process_time if place.type == "cpu" else time.perf_counter
-    budget = math.inf if minutes is None else minutes * 60
-
-    history: list[dict[str, float]] = []
-    step, spent, epoch_loss = 0, 0.0, 0.0
+    batches = _Batches(arrays.n, batch_size, seed)
+    state = _State(steps, math.inf if minutes is None else minutes * 60, place)
+    rate = _StepSize(optimizer, recipe, batches.per_epoch)
+    log = _Log(state, batch_size, place)
     store = None
     if checkpoint is not None:
         about = _identity(model, arrays, wanted, labels) | {
@@ -148,78 +139,172 @@ def fit(
         store = FitCheckpoint(Path(checkpoint), about, objective, optimizer)
         if store.exists():
             found = store.load()
-            step, spent, history = int(found["step"]), float(found["spent"]), list(found["history"])
-            epoch_loss = float(found["epoch_loss"])
-            plateau.load_state_dict(found["plateau"])
-            for group, rate in zip(optimizer.param_groups, plateau.get_last_lr(), strict=True):
-                group["lr"] = rate
-    order, shuffled = -1, torch.empty(0, dtype=torch.long)
-    start, reported, since = clock(), clock(), step
-    sums = torch.zeros(len(TERMS), device=place)
+            for part in (state, rate, log):
+                part.load_state_dict(found)
+    generator = torch.Generator(device=place)
 
     def report() -> None:
-        """Add the steps since the last report to the history."""
-        nonlocal since, reported
-        values = (sums / (step - since)).tolist()
-        if not math.isfinite(values[0]):
-            raise FloatingPointError(f"The loss became {values[0]} before step {step}; try a lower learning rate")
-        row = dict(zip(TERMS, values, strict=True))
-        row |= {"step": step, "steps": steps, "done": max(step / steps, (spent + clock() - start) / budget)}
-        row["cells_per_second"] = (step - since) * batch_size / max(clock() - reported, 1e-9)
-        if validation is not None and rank == 0 and step % 1000 == 0:
+        """Log the steps since the last report."""
+        row = log.row()
+        if validation is not None and rank == 0 and state.step % 1000 == 0:
             row["reconstruction"] = reconstruction(model, validation)
             objective.train()
-        history.append(row)
+        log.begin()
         if progress is not None and rank == 0:
             progress(row)
-        sums.zero_()
-        since, reported = step, clock()
 
-    while step < steps:
-        done = _agreed(max(step / steps, (spent + clock() - start) / budget), place, world)
-        if done >= 1:
-            break
-        if order != step // per_epoch:
-            order = step // per_epoch
-            shuffled = torch.from_numpy(np.random.default_rng((seed, order)).permutation(arrays.n))
-        at = step % per_epoch * batch_size
-        rows = shuffled[at : at + batch_size][rank::world]
+    while (done := _agreed(state.done(), place, world)) < 1:
+        rows = batches.rows(state.step)[rank::world]
         # The noise of a step depends on seed, step and process alone, so a resumed run needs no generator state.
-        generator.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]))
+        generator.manual_seed(int(np.random.SeedSequence((seed, state.step, rank)).generate_state(1, np.uint64)[0]))
         noise = torch.randn(len(rows), model.cell_dim, generator=generator, device=place)
         warm = torch.tensor(min(1.0, done * 10), device=place)
         apart = _edits(model, arrays, rows) if recipe.metric and recipe.edits else None
         known: tuple[TrainingCells | None, Tensor | None] = (None, None)
         if labelled is not None:
-            known = labelled.batch(np.random.default_rng((seed, step, rank)), place)
+            known = labelled.batch(np.random.default_rng((seed, state.step, rank)), place)
         with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16"):
             terms = run(cells.take(rows).to(place), wanted[rows.to(place)], noise, warm, apart, *known)
         optimizer.zero_grad(set_to_none=True)
         terms[0].backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        if recipe.schedule == "one_cycle":
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * _one_cycle(done)
+        rate.before_step(done)
         optimizer.step()
-        sums += terms.detach()
-        step += 1
-        if recipe.schedule == "plateau":
-            epoch_loss += float(terms[0].detach())
-            if step % per_epoch == 0:
-                plateau.step(_agreed(epoch_loss / per_epoch, place, world))
-                epoch_loss = 0.0
-        if step % 100 == 0:
+        state.step += 1
+        log.add(terms.detach())
+        rate.after_step(state.step, terms[0].detach(), lambda loss: _agreed(loss, place, world))
+        if state.step % 100 == 0:
             report()
-        if store is not None and rank == 0 and step % 200 == 0:
-            about_now = {"step": step, "spent": spent + clock() - start, "history": history, "epoch_loss": epoch_loss}
-            store.save(about_now | {"plateau": plateau.state_dict()})
-    if step > since:
+        if store is not None and rank == 0 and state.step % 200 == 0:
+            store.save(state.state_dict() | rate.state_dict() | log.state_dict())
+    if log.waiting:
         report()
     objective.eval()
-    _standardise_latents(model, cells)
+    standardise_latents(model, cells)
     if store is not None and rank == 0:
         store.remove()
-    return history
+    return log.history
+
+
+class _State:
+    """How far a fit is: steps made and seconds spent, over all of its processes' lives."""
+
+    def __init__(self, steps: int, seconds: float, device: torch.device) -> None:
+        self.step, self.steps, self.seconds = 0, steps, seconds
+        self.clock = time.process_time if device.type == "cpu" else time.perf_counter
+        self._start, self._before = self.clock(), 0.0
+
+    def done(self) -> float:
+        """Share of the steps or of the time that is used up, whichever is more."""
+        return max(self.step / self.steps, self._spent() / self.seconds)
+
+    def _spent(self) -> float:
+        return self._before + self.clock() - self._start
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps and seconds."""
+        return {"step": self.step, "spent": self._spent()}
+
+    def load_state_dict(self, found: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.step, self._before, self._start = int(found["step"]), float(found["spent"]), self.clock()
+
+
+class _Batches:
+    """Which cells a step takes: those of an epoch in an order that depends on seed and epoch alone."""
+
+    def __init__(self, n: int, size: int, seed: int) -> None:
+        self.n, self.size, self.seed = n, size, seed
+        self.per_epoch = n // size
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+
+    def rows(self, step: int) -> Tensor:
+        """Rows of the cells."""
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.n))
+        return self._order[place * self.size : (place + 1) * self.size]
+
+
+class _StepSize:
+    """The optimiser's step size, by the recipe's schedule."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: int) -> None:
+        self.optimizer, self.recipe, self.per_epoch = optimizer, recipe, per_epoch
+        self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=10)
+        self._epoch_loss = 0.0
+
+    def before_step(self, done: float) -> None:
+        """Set the step size at this share of the run."""
+        if self.recipe.schedule == "one_cycle":
+            self._set([self.recipe.learning_rate * _one_cycle(done)] * len(self.optimizer.param_groups))
+
+    def after_step(self, step: int, loss: Tensor, agreed: Callable[[float], float]) -> None:
+        """Learn of a step's loss; `agreed` makes the loss of an epoch the same in all processes."""
+        if self.recipe.schedule != "plateau":
+            return
+        self._epoch_loss += float(loss)
+        if step % self.per_epoch == 0:
+            self._plateau.step(agreed(self._epoch_loss / self.per_epoch))
+            self._epoch_loss = 0.0
+
+    def _set(self, rates: Sequence[float]) -> None:
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's memory."""
+        return {"plateau": self._plateau.state_dict(), "epoch_loss": self._epoch_loss}
+
+    def load_state_dict(self, found: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._plateau.load_state_dict(found["plateau"])
+        self._epoch_loss = float(found["epoch_loss"])
+        self._set([float(rate) for rate in self._plateau.get_last_lr()])
+
+
+class _Log:
+    """What the steps came to, row by row."""
+
+    def __init__(self, state: _State, batch_size: int, device: torch.device) -> None:
+        self.state, self.batch_size, self.device = state, batch_size, device
+        self.history: list[dict[str, float]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the next row now."""
+        self._sums = torch.zeros(len(TERMS), device=self.device)
+        self._since, self._clock = self.state.step, self.state.clock()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are steps that no row tells of."""
+        return self.state.step > self._since
+
+    def add(self, terms: Tensor) -> None:
+        """The `TERMS` of a step."""
+        self._sums += terms
+
+    def row(self) -> dict[str, float]:
+        """Add a row to the history, of the steps since `begin`, and return it."""
+        state, steps = self.state, self.state.step - self._since
+        values = (self._sums / steps).tolist()
+        if not math.isfinite(values[0]):
+            raise FloatingPointError(f"The loss became {values[0]} before step {state.step}; try a lower learning rate")
+        row = dict(zip(TERMS, values, strict=True)) | {"step": state.step, "steps": state.steps, "done": state.done()}
+        row["cells_per_second"] = steps * self.batch_size / max(state.clock() - self._clock, 1e-9)
+        self.history.append(row)
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history."""
+        return {"history": self.history}
+
+    def load_state_dict(self, found: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.history = list(found["history"])
+        self.begin()
 
 
 def _identity(
@@ -315,33 +400,3 @@ def _agreed(value: float, device: torch.device, world: int) -> float:
 def _one_cycle(done: float) -> float:
     """Linear warm-up over a tenth of the run, then a cosine to zero."""
     return done / 0.1 + 0.01 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
-
-
-@torch.no_grad()
-def _standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
-    """Set the model's shift and scale so that N(0, I) is the prior to sample from.
-
-    Each latent of the training cells gets mean 0. Its variance would be 1 if they were normal and independent. They are
-    not quite, and samples near the origin fall to few cells; so all latents are divided by one more factor, the least
-    at which the fewest of the prior's samples decode to the same cell.
-    """
-    model.shift.zero_()
-    model.scale.fill_(1.0)
-    some = torch.linspace(0, cells.ops.shape[0] - 1, min(cells.ops.shape[0], 20_000)).long()
-    parts = [
-        model.encoder(part.ops.long().to(model.device), part.adjacency.float().to(model.device))
-        for part in (cells.take(some[start : start + 2048]) for start in range(0, len(some), 2048))
-    ]
-    mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
-    variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
-    active = int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
-    if active < min(2, model.cell_dim) and cells.ops.shape[0] > 2:
-        raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
-    model.shift.copy_(mu.mean(0))
-    model.scale.copy_(variance.sqrt())
-    if not isinstance(model.decoder, DerivationDecoder):
-        return
-    points = torch.randn(_PRIOR_POINTS, model.latent_dim, generator=torch.Generator().manual_seed(0))
-    decoded = (model.decode_arrays(factor * points) for factor in _PRIOR_FACTORS)
-    distinct = [len(set(legal_hashes(model.space, arrays).tolist()) - {""}) for arrays in decoded]
-    model.scale.mul_(_PRIOR_FACTORS[int(np.argmax(distinct))])

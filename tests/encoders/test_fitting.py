@@ -15,8 +15,9 @@ import torch
 
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder, fit, quality, structure_targets
-from graphnas.encoders.fitting import CollapseError, reconstruction
+from graphnas.encoders.fitting import reconstruction
 from graphnas.encoders.objective import SVGE, SVGE_FINE_TUNING, TERMS, Recipe
+from graphnas.encoders.prior import CollapseError
 from graphnas.spaces import Space
 
 SPACE = Space.load("nasbench101")

@@ -1,0 +1,54 @@
+"""What makes N(0, I) the prior of a fitted autoencoder: shift and scale of its latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
+from graphnas.encoders.decoder import DerivationDecoder, TrainingCells
+from graphnas.encoders.quality import legal_hashes
+
+_PRIOR_POINTS = 5_000
+_PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
+
+
+class CollapseError(RuntimeError):
+    """The latent space carries next to no information: fewer than two units are active, or the only one is not."""
+
+
+@torch.no_grad()
+def standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
+    """Set the model's shift and scale so that N(0, I) is the prior to sample from.
+
+    Each latent of the training cells gets mean 0. Its variance would be 1 if they were normal and independent. They are
+    not quite, and samples near the origin fall to few cells; so all latents are divided by one more factor, the least
+    at which the fewest of the prior's samples decode to the same cell.
+
+    Args:
+        model: A fitted autoencoder, in evaluation mode; changed in place.
+        cells: What it was fitted to.
+
+    Raises:
+        CollapseError: if fewer than two latent units (or the only one) are active.
+    """
+    model.shift.zero_()
+    model.scale.fill_(1.0)
+    some = torch.linspace(0, cells.ops.shape[0] - 1, min(cells.ops.shape[0], 20_000)).long()
+    parts = [
+        model.encoder(part.ops.long().to(model.device), part.adjacency.float().to(model.device))
+        for part in (cells.take(some[start : start + 2048]) for start in range(0, len(some), 2048))
+    ]
+    mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
+    variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
+    active = int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
+    if active < min(2, model.cell_dim) and cells.ops.shape[0] > 2:
+        raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
+    model.shift.copy_(mu.mean(0))
+    model.scale.copy_(variance.sqrt())
+    if not isinstance(model.decoder, DerivationDecoder):
+        return
+    points = torch.randn(_PRIOR_POINTS, model.latent_dim, generator=torch.Generator().manual_seed(0))
+    decoded = (model.decode_arrays(factor * points) for factor in _PRIOR_FACTORS)
+    distinct = [len(set(legal_hashes(model.space, arrays).tolist()) - {""}) for arrays in decoded]
+    model.scale.mul_(_PRIOR_FACTORS[int(np.argmax(distinct))])
