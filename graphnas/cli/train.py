@@ -230,7 +230,7 @@ def train(
             if rank == 0:
                 # The same command would come to the same end; another may begin anew.
                 shutil.rmtree(checkpoint, ignore_errors=True)
-            advice = "; a lower --beta keeps more of it" if isinstance(error, CollapseError) else ""
+            advice = "; more --minutes or a lower --beta keeps more of it" if isinstance(error, CollapseError) else ""
             raise Failed(f"no encoder was written to {folder}: {error}{advice}") from None
     if rank:
         return
