@@ -171,7 +171,7 @@ def test_a_collapse_is_one_line_and_leaves_no_encoder(small_space: Path, tmp_pat
     result = run("train", small_space, *options, "--out", tmp_path / "none")
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "none: The latent space collapsed: 0 of 4 units are active; more --minutes or a lower --beta" in result.stderr
+    assert "none: The latent space collapsed: 0 of 4 units are active; more --minutes" in result.stderr
     assert list((tmp_path / "none").iterdir()) == []
 
 
