@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ from graphnas.analysis.latent_smoothness import latent_means
 from graphnas.cell import Architecture, BoolArray, CellArrays, reorder_arrays
 from graphnas.encoders import CellAutoencoder, fit, quality
 from graphnas.encoders.decoder import TrainingCells, decision_masks
-from graphnas.encoders.objective import Recipe
+from graphnas.encoders.objective import SVGE, Recipe
 from graphnas.encoders.prior import CollapseError
 from graphnas.networks import log_costs
 from graphnas.spaces import Space
@@ -147,7 +148,7 @@ class Row:
 
     about: str
     """What differs from the default."""
-    recipe: dict[str, float] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
     """Fields of the recipe."""
     model: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of `CellAutoencoder.for_space`."""
@@ -165,10 +166,10 @@ ROWS = {
     "metric-only": Row("distances between cells are learnt, but no targets are predicted", {"auxiliary": 0.0}),
     "no-edits": Row("distances between cells are those between targets alone, without edit distance", {"edits": 0.0}),
     "not-canonical": Row("every cell in a random topological order", autoencoder=RelabelledAutoencoder),
-    "little-noise": Row("noise 0.01 and beta 0.005, as in SVGe", {"noise": 0.01, "beta": 0.005}),
+    "little-noise": Row("noise 0.01 and beta 0.16, as in SVGe", {"noise": SVGE.noise, "beta": SVGE.beta}),
     "little-noise-no-targets": Row(
-        "noise 0.01, beta 0.005 and no label-free targets: SVGe's objective",
-        {"noise": 0.01, "beta": 0.005, "auxiliary": 0.0, "metric": 0.0},
+        "noise 0.01, beta 0.16 and no label-free targets: SVGe's objective",
+        {"noise": SVGE.noise, "beta": SVGE.beta, "auxiliary": 0.0, "metric": 0.0},
     ),
     "beta-0.005": Row("a quarter of the KL's weight", {"beta": 0.005}),
     "beta-0.1": Row("five times the KL's weight", {"beta": 0.1}),
@@ -224,7 +225,7 @@ def fitted(row: Row, yardstick: Yardstick, seed: int, minutes: float) -> tuple[C
         seed=seed,
         minutes=minutes,
         steps=10**6,
-        recipe=Recipe(**row.recipe),
+        recipe=dataclasses.replace(Recipe.for_space(yardstick.space), **row.recipe),
     )
     return model, training_speed(history)
 
@@ -265,7 +266,13 @@ def main() -> None:
         args.out,
         name="ablations_nasbench101",
         figure=f"Parts of the encoder of NAS-Bench-101, {args.minutes:g} CPU minutes a fit",
-        settings={"minutes": args.minutes, "held_out": HELD_OUT, "split_seed": 0, **sizes},
+        settings={
+            "minutes": args.minutes,
+            "held_out": HELD_OUT,
+            "split_seed": 0,
+            "recipe": dataclasses.asdict(Recipe.for_space(Space.load("nasbench101"))),
+            **sizes,
+        },
         columns=COLUMNS,
         rows={name: row.about for name, row in ROWS.items()},
     )

@@ -159,8 +159,7 @@ def _title(name: str, row: Mapping[str, Any]) -> str:
 
 
 def training_speed(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Training cells per second over a whole fit, from what `fit` returns; nothing of a fit of less than 100 steps."""
-    if not history:
-        return {}
-    # Every row covers equally many cells.
-    return {"training_cells_per_cpu_second": len(history) / sum(1 / row["cells_per_second"] for row in history)}
+    """Training cells per second over a whole fit, from what `fit` returns."""
+    steps = [row["step"] - before for before, row in zip([0, *(row["step"] for row in history)], history, strict=False)]
+    seconds = sum(count / row["cells_per_second"] for count, row in zip(steps, history, strict=True))
+    return {"training_cells_per_cpu_second": sum(steps) / seconds} if seconds else {}

@@ -87,7 +87,7 @@ class Fits:
         ((draw,),) = label_draws(self.known.rows, [self.known.most], [seed]).values()
         train = self.known.cells.take(draw.train)
         model = CellAutoencoder.for_space(self.space, kind=kind, seed=seed)
-        recipe = SVGE if kind == "svge" else Recipe()
+        recipe = SVGE if kind == "svge" else Recipe.for_space(self.space)
         history = fit(model, train, seed=seed, minutes=self.minutes, steps=10**6, recipe=recipe)
         values = training_speed(history)
         if history:

@@ -4,7 +4,7 @@ from graphnas.analysis.encoder_report import encoder_report, hand_made_encodings
 from graphnas.analysis.labels import LabelledCells, labelled_cells
 from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_smoothness, smoothness
 from graphnas.analysis.ranking import LabelDraw, compare_encodings, gp_ranking, label_draws
-from graphnas.analysis.split import TrainingSplit, training_split
+from graphnas.analysis.split import TrainingSplit, is_listed, training_split
 from graphnas.analysis.walks import random_edits, random_walks
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "encoder_report",
     "gp_ranking",
     "hand_made_encodings",
+    "is_listed",
     "label_draws",
     "labelled_cells",
     "latent_smoothness",

@@ -27,7 +27,8 @@ def training_split(
 ) -> TrainingSplit:
     """The split that `graphnas train` makes of a space with the same options.
 
-    A space of one cell and at most a million architectures is listed, of any other different ones are drawn. Those that
+    A space of one cell and at most a million architectures (labelled ones where no other number is known) is listed, of
+    any other different ones are drawn. Those that
     `Space.hash` counts as the same are on the same side.
 
     Args:
@@ -62,8 +63,14 @@ def _classes(space: Space, arrays: CellArrays) -> list[IntArray]:
     return [by_class[number] for number in np.argsort(first)]
 
 
+def is_listed(space: Space) -> bool:
+    """Whether `training_split` takes all architectures of a space instead of drawing some."""
+    number = space.topology.count if space.size is None else space.size
+    return len(space.cell_names) == 1 and number is not None and number <= _LISTED
+
+
 def _cells(space: Space, number: int, seed: int) -> CellArrays:
-    if space.size is not None and space.size <= _LISTED and len(space.cell_names) == 1:
+    if is_listed(space):
         return space.enumerate_arrays(raw=True)
     arrays = space.sample_arrays(number, np.random.default_rng((seed, 1)))
     _, first = np.unique(np.array(space.hashes(arrays)), return_index=True)

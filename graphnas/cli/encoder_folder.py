@@ -7,11 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from graphnas.cli.console import BadData
+
+if TYPE_CHECKING:
+    from graphnas.analysis import TrainingSplit
+    from graphnas.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Training:
     """Settings of `--limit`."""
     labelled: bool = False
     """Whether it was fitted to performances too."""
+    only: bool = False
+    """Whether it was fitted to labelled architectures alone."""
+    added: frozenset[str] = frozenset()
+    """Hashes of labelled architectures that it was fitted to although the split keeps them apart."""
     cells: int | None = None
     """Cells that the encoder was fitted to; None if not known."""
 
@@ -45,14 +53,39 @@ class Training:
             "limits": (settings.get("limit"), dict),
         }
         values: dict[str, Any] = {name: value for name, (value, kind) in found.items() if isinstance(value, kind)}
-        return cls(**values, labelled=record.get("labels") is not None)
+        labels = record.get("labels")
+        added = labels.get("added") if isinstance(labels, dict) else None
+        return cls(
+            **values,
+            labelled=labels is not None,
+            only=isinstance(labels, dict) and labels.get("only") is True,
+            added=frozenset(map(str, added)) if isinstance(added, list) else frozenset(),
+        )
 
-    def differences(self, other: Training) -> list[str]:
-        """Settings in which another training keeps other architectures apart, each with both values."""
+    def without_added(self, split: TrainingSplit, space: Space) -> TrainingSplit:
+        """The split with those labelled architectures on the training side too."""
+        import numpy as np
+
+        from graphnas.analysis import TrainingSplit
+        from graphnas.cell import stack_arrays
+
+        moved = np.array([key in self.added for key in space.hashes(split.held_out)])
+        if not moved.any():
+            return split
+        held_out, further = (space.take(split.held_out, np.flatnonzero(part)) for part in (~moved, moved))
+        return TrainingSplit(held_out, stack_arrays([split.train, further]))
+
+    def differences(self, other: Training, *, listed: bool) -> list[str]:
+        """Settings in which another training keeps other architectures apart, each with both values.
+
+        Args:
+            other: The other training.
+            listed: Whether the space is listed, where it does not matter how many architectures would be drawn.
+        """
         pairs = {
             "--seed": (self.seed, other.seed),
             "--held-out": (self.held_out, other.held_out),
-            "--cells": (self.drawn, other.drawn),
+            "--cells": (0, 0) if listed else (self.drawn, other.drawn),
             "--share": (self.share, other.share),
             "--limit": (self.limits, other.limits),
         }

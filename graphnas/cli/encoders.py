@@ -172,7 +172,10 @@ def evaluate(
     }
     with _progress() as progress:
         progress("cells", 0, 1)
-        split = training_split(model.space, **options)
+        apart = training_split(model.space, **options)
+        split = training.without_added(apart, model.space)
+        # Labelled architectures that the share left out were fitted to as well.
+        beyond = len(training.added) * len(model.space.cell_names) - (apart.held_out.n - split.held_out.n)
         measured = encoder_report(
             model,
             split,
@@ -191,8 +194,8 @@ def evaluate(
             **options,
             "held_out": split.held_out.n // len(model.space.cell_names),
             "limits": limits,
-            "fitted_cells": split.train.n,
-            "fitted_cells_recorded": training.cells,
+            "fitted_cells": split.train.n + beyond,
+            "fitted_cells_recorded": None if training.only else training.cells,
         },
         **measured,
         "environment": environment(options["seed"]),

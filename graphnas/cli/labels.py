@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphnas.cli.architectures import read_architecture
 from graphnas.cli.console import BadData
+from graphnas.cli.tabular import read_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,8 @@ class Labelled(NamedTuple):
     """Label of each training architecture, NaN where there is none."""
     known: int
     """Different labelled architectures."""
-    added: int
-    """Those of them that were not in the training set."""
+    added: list[str]
+    """Hashes of those of them that were not in the training set."""
 
 
 def read_labels(path: Path, space: Space) -> dict[str, tuple[Architecture, float]]:
@@ -44,6 +45,8 @@ def read_labels(path: Path, space: Space) -> dict[str, tuple[Architecture, float
     Raises:
         BadData: naming the file, the row, counted from 0, and the reason.
     """
+    from graphnas.encoders.performance import LARGEST_LABEL
+
     found: dict[str, tuple[Architecture, list[float]]] = {}
     texts, values = _columns(path)
     for row, (text, value) in enumerate(zip(texts, values, strict=True)):
@@ -51,8 +54,10 @@ def read_labels(path: Path, space: Space) -> dict[str, tuple[Architecture, float
             number = float(value)
         except (TypeError, ValueError):
             raise BadData(f"{path}: row {row}, column value: expected a number, but got {value!r:.100}") from None
-        if not math.isfinite(number):
-            raise BadData(f"{path}: row {row}, column value: expected a finite number, but got {number}")
+        if not abs(number) <= LARGEST_LABEL:
+            raise BadData(
+                f"{path}: row {row}, column value: expected a number of at most {LARGEST_LABEL:g}, but got {number}"
+            )
         try:
             architecture = read_architecture(str(text), space)
         except (ValueError, RecursionError) as error:
@@ -87,28 +92,14 @@ def with_labels(split: TrainingSplit, labels: dict[str, tuple[Architecture, floa
         values += [value for _, value in missing.values()]
     apart = np.flatnonzero([key not in missing for key in space.hashes(split.held_out)])
     held_out = space.take(split.held_out, apart) if len(apart) * parts < split.held_out.n else split.held_out
-    return Labelled(TrainingSplit(held_out, train), np.array(values), len(labels), len(missing))
+    return Labelled(TrainingSplit(held_out, train), np.array(values), len(labels), list(missing))
 
 
 def _columns(path: Path) -> tuple[list[Any], list[Any]]:
     """The columns `architecture` and `value`."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    if path.suffix not in (".csv", ".parquet"):
-        raise BadData(f"{path}: expected a name that ends in .csv or .parquet")
-    with path.open("rb") as stream:
-        try:
-            if path.suffix == ".parquet":
-                table = pa.parquet.read_table(stream, use_threads=False)
-            else:
-                text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in _COLUMNS})
-                table = pa.csv.read_csv(stream, convert_options=text)
-        except (pa.ArrowException, OSError) as error:
-            raise BadData(f"{path}: {error}") from None
-    absent = [name for name in _COLUMNS if table.column_names.count(name) != 1]
+    names, rows = read_rows(path, _COLUMNS.__contains__)
+    absent = [name for name in _COLUMNS if names.count(name) != 1]
     if absent:
-        raise BadData(f"{path}: expected one column {absent[0]}, but got {', '.join(table.column_names):.200}")
-    architectures, values = (table.column(name).to_pylist() for name in _COLUMNS)
+        raise BadData(f"{path}: expected one column {absent[0]}, but got {', '.join(names):.200}")
+    architectures, values = ([row[names.index(name)] for row in rows] for name in _COLUMNS)
     return architectures, values

@@ -25,6 +25,7 @@ from graphnas.cli.console import (
     set_threads,
     writing,
 )
+from graphnas.cli.tabular import read_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from graphnas.encoders import CellAutoencoder
 
 _FORMATS = (".csv", ".parquet", ".npz")
-_LARGEST = 1e15  # of a latent coordinate; far larger ones overflow float32 within a decoder
 
 
 def embed(
@@ -82,7 +82,9 @@ def decode(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn latent points into architectures, all of them legal, one JSON value a line.
+    """Turn latent points into architectures, one JSON value a line.
+
+    All are legal; only an encoder of the model svge, which knows no masks, may give what is not: null stands for it.
 
     [bold]Example[/bold]
 
@@ -90,7 +92,10 @@ def decode(
     """
     _check_format(file)
     set_threads(1)
+    import numpy as np
     import torch
+
+    from graphnas.encoders.legality import legal_cells
 
     place = choose_device(device)
     model = _open_encoder(encoder, limit, place)
@@ -98,17 +103,21 @@ def decode(
     if z.shape[1] != model.latent_dim:
         raise BadData(f"{file}: expected {model.latent_dim} latent dimensions, but got {z.shape[1]}")
     generator = torch.Generator(device=place).manual_seed(seed)
-    decoded = model.decode(torch.from_numpy(z).to(place), sample=sample, generator=generator)
+    drawn = model.decode_arrays(torch.from_numpy(z).to(place), sample=sample, generator=generator)
+    cells, legal = legal_cells(model.space, drawn)
+    found = iter(model.space.from_arrays(model.space.take(cells, np.flatnonzero(legal))))
+    lines = [next(found).to_json() if right else "null" for right in legal.tolist()]
     if out is not None:
         with writing(out):
-            out.write_text("".join(f"{architecture.to_json()}\n" for architecture in decoded), encoding="utf-8")
+            out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if as_json:
-        print_json([json.loads(architecture.to_json()) for architecture in decoded])
+        print_json([json.loads(line) for line in lines])
     elif out is None:
-        for architecture in decoded:
-            typer.echo(architecture.to_json())
+        for line in lines:
+            typer.echo(line)
     else:
-        typer.echo(f"{len(decoded)} architectures written to {out}")
+        nothing = f"; {(~legal).sum():,} points decode to nothing legal" if not legal.all() else ""
+        typer.echo(f"{legal.sum():,} architectures written to {out}{nothing}")
 
 
 def _open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> CellAutoencoder:
@@ -162,13 +171,15 @@ def _read(path: Path) -> NDArray[np.float64]:
     """`n x d` latent points: the columns z0, z1, ..., or the array `mu`; rows count from 0."""
     import numpy as np
 
+    from graphnas.encoders.autoencoder import LARGEST_LATENT
+
     z = _array(path) if path.suffix == ".npz" else _columns(path)
-    wrong = np.argwhere(~(np.abs(z) <= _LARGEST))
+    wrong = np.argwhere(~(np.abs(z) <= LARGEST_LATENT))
     if wrong.size:
         row, dimension = wrong[0].tolist()
         raise BadData(
             f"{path}: row {row}, column z{dimension}: expected a number that stays finite in float32, at most "
-            f"{_LARGEST:g}, but got {z[row, dimension]}"
+            f"{LARGEST_LATENT:g}, but got {z[row, dimension]}"
         )
     return z
 
@@ -188,7 +199,7 @@ def _columns(path: Path) -> NDArray[np.float64]:
     """The columns z0, z1, ... of a table, in this order."""
     import numpy as np
 
-    names, rows = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    names, rows = read_rows(path, lambda name: name.startswith("z"))
     known = [name for name in names if re.fullmatch(r"z(0|[1-9][0-9]{0,5})", name)]
     if not known or sorted(known) != sorted(f"z{dimension}" for dimension in range(len(known))):
         raise BadData(f"{path}: expected columns z0, z1, ..., but got {', '.join(names) or 'none':.200}")
@@ -197,8 +208,6 @@ def _columns(path: Path) -> NDArray[np.float64]:
     places = [names.index(f"z{dimension}") for dimension in range(len(known))]
     z = np.empty((len(rows), len(known)))
     for number, row in enumerate(rows):
-        if len(row) != len(names):
-            raise BadData(f"{path}: row {number}: expected {len(names)} fields, but got {len(row)}")
         for dimension, place in enumerate(places):
             try:
                 z[number, dimension] = float(row[place])
@@ -207,33 +216,3 @@ def _columns(path: Path) -> NDArray[np.float64]:
                     f"{path}: row {number}, column z{dimension}: expected a number, but got {row[place]!r:.100}"
                 ) from None
     return z
-
-
-def _csv(path: Path) -> tuple[list[str], list[Any]]:
-    import csv
-
-    try:
-        # Spreadsheets begin UTF-8 with a mark.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            try:
-                rows = [row for row in reader if row]
-            except csv.Error as error:
-                raise BadData(f"{path}: line {reader.line_num}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise BadData(f"{path}: expected UTF-8, but {error}") from None
-    return (rows[0], rows[1:]) if rows else ([], [])
-
-
-def _parquet(path: Path) -> tuple[list[str], list[Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with path.open("rb") as stream:
-        try:
-            names = [name for name in pq.read_schema(stream).names if name.startswith("z")]
-            columns = pq.read_table(stream, columns=names, use_threads=False).columns
-            rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
-        except (pa.ArrowException, OSError) as error:
-            raise BadData(f"{path}: expected a Parquet file, but {error}") from None
-    return names, rows

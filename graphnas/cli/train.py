@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from graphnas.analysis import TrainingSplit
+    from graphnas.cell import Architecture
     from graphnas.encoders import CellAutoencoder
     from graphnas.encoders.objective import Recipe
     from graphnas.spaces import Space
@@ -112,7 +113,8 @@ def train(
         int, typer.Option("--cells", min=100, help="Architectures to draw where the space is too large to list.")
     ] = 200_000,
     held_out: Annotated[
-        int, typer.Option("--held-out", min=10, help="Architectures kept for measuring quality.")
+        int,
+        typer.Option("--held-out", min=10, help="Architectures kept for measuring quality, a tenth of all at most."),
     ] = 5_000,
     share: Annotated[
         float,
@@ -120,6 +122,10 @@ def train(
     ] = 1.0,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=2, help="Cells a step; that of the model's recipe if not given.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", min=1e-9, help="Adam's step size; that of the recipe if not given."),
     ] = None,
     beta: Annotated[
         float | None,
@@ -158,9 +164,10 @@ def train(
     import numpy as np
 
     from graphnas import studies
-    from graphnas.analysis import training_split
+    from graphnas.analysis import is_listed, training_split
     from graphnas.cli.encoder_card import card, thinned
     from graphnas.cli.fit_display import FitDisplay
+    from graphnas.cli.labels import read_labels
     from graphnas.encoders import fit, quality
     from graphnas.encoders.prior import CollapseError
     from graphnas.networks import log_costs
@@ -174,7 +181,11 @@ def train(
     if share == 0:
         raise typer.BadParameter("--share 0: expected a number above 0")
     autoencoder = _autoencoder(loaded, model, start, latent_dim, seed)
-    recipe = _recipe(loaded, autoencoder.kind, labelled=labels is not None, batch_size=batch_size, beta=beta)
+    fine_tuned = autoencoder.kind == "svge" and start is not None and labels is not None
+    recipe = _recipe(
+        loaded, autoencoder.kind, fine_tuned, batch_size=batch_size, beta=beta, learning_rate=learning_rate
+    )
+    given = None if labels is None else read_labels(labels, loaded)
     on_gpu = place == "cuda"
     compiled = on_gpu if compiled is None else compiled
     products: Literal["float32", "bfloat16"] = (
@@ -188,7 +199,8 @@ def train(
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
             if start is not None:
-                _warn_of_another_split(start, Training(seed, held_out, cells, share, read_limits(limit)))
+                now = Training(seed, held_out, cells, share, read_limits(limit))
+                _warn_of_another_split(start, now, listed=is_listed(loaded))
         began = time.process_time(), time.perf_counter()
         split = training_split(loaded, held_out=held_out, seed=seed, cells=cells, share=share)
         parts = len(loaded.cell_names)
@@ -196,8 +208,8 @@ def train(
         if number < _FEWEST:
             raise BadData(f"{space}: expected at least {_FEWEST} architectures to fit an encoder to, but got {number}")
         values, about_labels = None, None
-        if labels is not None:
-            split, values, about_labels = _labelled(labels, split, loaded)
+        if given is not None:
+            split, values, about_labels = _labelled(str(labels), given, split, loaded, only=fine_tuned)
         apart = split.held_out.n // parts
         scalars = stack.enter_context(_tensorboard(tensorboard)) if tensorboard is not None and rank == 0 else None
         display = stack.enter_context(FitDisplay(console())) if rank == 0 and not as_json else None
@@ -209,6 +221,8 @@ def train(
                 scalars(row)
 
         checkpoint = folder / "checkpoint"
+        # D-VAE's encoder takes a second a step.
+        report_every = 10 if autoencoder.kind == "dvae" else 100
         try:
             history = fit(
                 autoencoder,
@@ -224,14 +238,19 @@ def train(
                 precision=products,
                 compiled=compiled,
                 checkpoint=checkpoint,
+                report_every=report_every,
                 progress=progress,
             )
         except (CollapseError, FloatingPointError) as error:
             if rank == 0:
                 # The same command would come to the same end; another may begin anew.
                 shutil.rmtree(checkpoint, ignore_errors=True)
-            advice = "; more --minutes or a lower --beta keeps more of it" if isinstance(error, CollapseError) else ""
-            raise Failed(f"no encoder was written to {folder}: {error}{advice}") from None
+            advice = (
+                "more --minutes or a lower --beta keeps more of it"
+                if isinstance(error, CollapseError)
+                else "--learning-rate sets it"
+            )
+            raise Failed(f"no encoder was written to {folder}: {error}; {advice}") from None
     if rank:
         return
     measured = quality(autoencoder, split.held_out, train=split.train, seed=seed)
@@ -273,8 +292,8 @@ def train(
         if history:
             studies.write_text(folder / "loss.svg", loss_curve(record["history"]))
         studies.write_text(folder / "README.md", card(loaded, record))
-        with contextlib.suppress(OSError):
-            checkpoint.rmdir()
+        # Only now is nothing lost with it.
+        shutil.rmtree(checkpoint, ignore_errors=True)
     if as_json:
         print_json({"folder": str(folder), **record})
         return
@@ -295,7 +314,7 @@ def _autoencoder(
             return CellAutoencoder.for_space(space, kind=kind, latent_dim=latent_dim, seed=seed)
         except ValueError as error:
             raise typer.BadParameter(f"--model {kind}: {error}") from None
-    found = CellAutoencoder.from_pretrained(start, space=space)
+    found = CellAutoencoder.from_pretrained(encoder_folder(start), space=space)
     if model is not None and model.value != found.kind:
         raise typer.BadParameter(f"--model {model.value}: {start} is of the kind {found.kind}")
     if latent_dim is not None and latent_dim != found.cell_dim:
@@ -303,10 +322,10 @@ def _autoencoder(
     return found
 
 
-def _warn_of_another_split(start: str, now: Training) -> None:
+def _warn_of_another_split(start: str, now: Training, *, listed: bool) -> None:
     """Say on standard error if the weights to start from may have been fitted to what is held out now."""
     before = record_of(encoder_folder(start))
-    reasons = Training.read(before).differences(now) if before else ["it has no metrics.json"]
+    reasons = Training.read(before).differences(now, listed=listed) if before else ["it has no metrics.json"]
     if before.get("labels") is not None:
         reasons.append("it was fitted to all labelled architectures")
     if reasons:
@@ -317,30 +336,38 @@ def _warn_of_another_split(start: str, now: Training) -> None:
         )
 
 
-def _recipe(space: Space, kind: str, *, labelled: bool, batch_size: int | None, beta: float | None) -> Recipe:
+def _recipe(space: Space, kind: str, fine_tuned: bool, **given: Any) -> Recipe:
     """The recipe of a kind of model, with what the user replaces."""
     from graphnas.encoders.objective import SVGE, SVGE_FINE_TUNING, Recipe
 
-    recipe = Recipe.for_space(space) if kind != "svge" else SVGE_FINE_TUNING if labelled else SVGE
-    given: dict[str, Any] = {"batch_size": batch_size, "beta": beta}
+    recipe = Recipe.for_space(space) if kind != "svge" else SVGE_FINE_TUNING if fine_tuned else SVGE
     return dataclasses.replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def _labelled(
-    path: Path, split: TrainingSplit, space: Space
+    path: str, given: dict[str, tuple[Architecture, float]], split: TrainingSplit, space: Space, *, only: bool
 ) -> tuple[TrainingSplit, NDArray[np.float64], dict[str, Any]]:
-    """The split with all labelled architectures in its training set, their labels, and what to record of them."""
-    from graphnas.cli.labels import read_labels, with_labels
+    """The split with all labelled architectures in its training set, their labels, and what to record of them.
 
-    labelled = with_labels(split, read_labels(path, space), space)
+    With `only`, no others stay in the training set.
+    """
+    import numpy as np
+
+    from graphnas.cli.labels import with_labels
+
+    labelled = with_labels(split, given, space)
     left = labelled.split.held_out.n // len(space.cell_names)
     if left < _FEWEST_HELD_OUT:
         raise BadData(
             f"{path}: expected at least {_FEWEST_HELD_OUT} architectures to stay held out, but all others than {left} "
             "have labels"
         )
-    about = {"file": str(path), "known": labelled.known, "added": labelled.added}
-    return labelled.split, labelled.values, about
+    about = {"file": path, "known": labelled.known, "added": labelled.added, "only": only}
+    split, values = labelled.split, labelled.values
+    if only:
+        rows = np.flatnonzero(~np.isnan(values))
+        split, values = dataclasses.replace(split, train=space.take(split.train, rows)), values[rows]
+    return split, values, about
 
 
 @contextlib.contextmanager
@@ -368,11 +395,18 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise Failed("--tensorboard needs a package that is not there: pip install 'graphnas[tensorboard]'") from None
-    with writing(folder), SummaryWriter(str(folder)) as writer:
+    measured = ("reconstruction", "active_units")
+    with writing(folder), contextlib.ExitStack() as stack:
+        writer: Any = None
 
         def write(row: Mapping[str, float]) -> None:
+            nonlocal writer
+            step = int(row["step"])
+            if writer is None:
+                # What a run that was killed wrote beyond its checkpoint is written once more.
+                writer = stack.enter_context(SummaryWriter(str(folder), purge_step=step))
             for name, value in row.items():
                 if name not in ("step", "steps"):
-                    writer.add_scalar(f"train/{name}", value, int(row["step"]))
+                    writer.add_scalar(f"{'held_out' if name in measured else 'train'}/{name}", value, step)
 
         yield write

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,14 @@ from graphnas.content import content_folder
 from graphnas.encoders.decoder import DerivationDecoder, TrainingCells, decision_masks
 from graphnas.encoders.dvae import DvaeEncoder
 from graphnas.encoders.graph_encoder import GraphEncoder
+from graphnas.encoders.legality import legal_cells
 from graphnas.encoders.performance import EnsembleHead, MlpHead, PerformanceHead
 from graphnas.encoders.svge_decoder import SvgeDecoder
 from graphnas.encoders.svge_encoder import SvgeEncoder
 from graphnas.spaces import Space
 
-_LARGEST = 1e15  # of a latent coordinate; far larger ones overflow float32 within the decoder
+LARGEST_LATENT = 1e15
+"""Of a coordinate that can be decoded; far larger ones overflow single precision within the decoder."""
 _CHUNK = 1024  # cells encoded or decoded at once; more do not stay in a core's cache
 FORMAT = 2  # of an encoder's folder; raised when older programs could not read it
 
@@ -110,7 +113,14 @@ class CellAutoencoder(nn.Module):
 
     @classmethod
     def for_space(
-        cls, space: Space, *, kind: str = "graph", latent_dim: int | None = None, seed: int = 0, **settings: Any
+        cls,
+        space: Space,
+        *,
+        kind: str = "graph",
+        latent_dim: int | None = None,
+        seed: int = 0,
+        encoder: Mapping[str, Any] | None = None,
+        decoder: Mapping[str, Any] | None = None,
     ) -> CellAutoencoder:
         """An untrained autoencoder for a space.
 
@@ -119,10 +129,12 @@ class CellAutoencoder(nn.Module):
             kind: One of `KINDS`.
             latent_dim: Latent dimension of one cell; the space's or else the kind's own if None.
             seed: Seed of the initial weights.
-            settings: `encoder` and `decoder`, each a dict of keyword arguments.
+            encoder: Further keyword arguments of the kind's encoder.
+            decoder: Likewise of its decoder.
 
         Raises:
-            ValueError: if there is no such kind, or the space has more inputs than the kind knows.
+            ValueError: if there is no such kind, the space has more inputs than the kind knows, or `latent_dim` is not
+                positive.
         """
         if kind not in KINDS:
             raise ValueError(f"Expected kind to be one of {', '.join(KINDS)}, but got {kind!r}")
@@ -131,12 +143,16 @@ class CellAutoencoder(nn.Module):
         size, parts = len(space.vocabulary), KINDS[kind]
         if latent_dim is None:
             latent_dim = space.encoder.get("latent_dim", parts.latent_dim) if kind == "graph" else parts.latent_dim
+        if latent_dim < 1:
+            raise ValueError(f"Expected latent_dim to be at least 1, but got {latent_dim}")
         latent = {"latent_dim": latent_dim}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = parts.encoder(size, **{**latent, **settings.get("encoder", {})})
-            decoder = parts.decoder(size, **{**latent, **settings.get("decoder", {})})
-        return cls(encoder, decoder, space)
+            return cls(
+                parts.encoder(size, **{**latent, **(encoder or {})}),
+                parts.decoder(size, **{**latent, **(decoder or {})}),
+                space,
+            )
 
     @property
     def kind(self) -> str:
@@ -227,7 +243,7 @@ class CellAutoencoder(nn.Module):
         sample: bool = False,
         generator: torch.Generator | None = None,
     ) -> list[Architecture]:
-        """Architectures at latent points, legal in the space but for the model `svge`, which has no masks.
+        """Architectures at latent points, all of them legal in the space.
 
         Args:
             z: `n x d` points.
@@ -236,10 +252,19 @@ class CellAutoencoder(nn.Module):
             generator: Source of the draws; the global one if None.
 
         Raises:
-            ValueError: if `z` has another shape or the space another vocabulary.
+            ValueError: if `z` has another shape, the space another vocabulary, or a point decodes to what is not legal,
+                which only the model `svge` does: it has no masks. `decode_arrays` and `legal_cells` tell which.
         """
         space = space or self.space
-        return space.from_arrays(self.decode_arrays(z, space=space, sample=sample, generator=generator))
+        arrays = self.decode_arrays(z, space=space, sample=sample, generator=generator)
+        if isinstance(self.decoder, SvgeDecoder):
+            arrays, legal = legal_cells(space, arrays)
+            if not legal.all():
+                raise ValueError(
+                    f"Expected points that decode to architectures of {space.name}, but {(~legal).sum():,} of "
+                    f"{len(legal):,} do not, the first in row {int(legal.argmin())}: {self.kind} knows no masks"
+                )
+        return space.from_arrays(arrays)
 
     @torch.no_grad()
     def decode_arrays(
@@ -254,8 +279,10 @@ class CellAutoencoder(nn.Module):
         space = space or self.space
         if z.dim() != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"Expected z to be n x {self.latent_dim}, but got shape {tuple(z.shape)}")
-        if not (z.abs() <= _LARGEST).all():
-            raise ValueError(f"Expected z to be finite and at most {_LARGEST:g}, but it holds NaN or larger numbers")
+        if not (z.abs() <= LARGEST_LATENT).all():
+            raise ValueError(
+                f"Expected z to be finite and at most {LARGEST_LATENT:g}, but it holds NaN or larger numbers"
+            )
         if space.vocabulary != self.space.vocabulary or len(space.cell_names) != len(self.space.cell_names):
             raise ValueError(
                 f"Expected a space of {len(self.space.cell_names)} cells over {self.space.vocabulary}, but got one of "
@@ -273,12 +300,17 @@ class CellAutoencoder(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `config.toml` and `model.safetensors` into a folder, made if it is missing.
 
-        The file of a space that does not come with the library is copied beside them.
+        The file of a space that does not come with the library is copied beside them. Each file is replaced at once.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if self.space.name not in Space.names():
-            (folder / "space.toml").write_bytes(self.space.path.read_bytes())
+        own = folder / "space.toml"
+        if self.space.path.resolve().parent != content_folder("spaces").resolve():
+            if not (own.exists() and own.samefile(self.space.path)):
+                _replace(own, self.space.path.read_bytes())
+        else:
+            # That of an encoder which the folder held before.
+            own.unlink(missing_ok=True)
         weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()})
         lines = [
             f"format = {FORMAT}",
@@ -297,8 +329,10 @@ class CellAutoencoder(nn.Module):
         for part, settings in parts.items():
             # Numbers, true and false, and lists of names are written alike in JSON and TOML.
             lines += ["", f"[{part}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
-        (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "model.safetensors").write_bytes(weights)
+        # The configuration comes last: a folder that has one has everything, though a kill may leave the old one beside
+        # new weights, which its digest then refuses.
+        _replace(folder / "model.safetensors", weights)
+        _replace(folder / "config.toml", ("\n".join(lines) + "\n").encode())
 
     @classmethod
     def from_pretrained(
@@ -338,8 +372,10 @@ class CellAutoencoder(nn.Module):
             model = cls(encoder, decoder, space)
             if "performance" in config:
                 model.add_performance_head(**config["performance"])
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{config_path}: {type(error).__name__}: {error}") from None
+        except ValueError as error:
+            raise error if str(config_path) in str(error) else ValueError(f"{config_path}: {error}") from None
         if vocabulary != space.vocabulary:
             raise ValueError(f"{config_path}: vocabulary: expected {space.vocabulary}, but got {vocabulary}")
         try:
@@ -354,3 +390,13 @@ class CellAutoencoder(nn.Module):
         if broken:
             raise ValueError(f"{weights_path}: {broken[0]}: holds NaN or infinity")
         return model.to(device).eval()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file as a whole: after a kill it holds the old data or the new, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+FORMAT = 1  # of a checkpoint; raised when older ones could not be continued
+
 
 class FitCheckpoint:
     """A fit in progress on disk: weights and optimiser state as safetensors, counters as JSON.
@@ -28,7 +30,7 @@ class FitCheckpoint:
         self, folder: Path, about: Mapping[str, Any], objective: nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
         # As JSON has it, where a tuple is a list.
-        self.about = json.loads(json.dumps(about))
+        self.about = json.loads(json.dumps({"format": FORMAT, **about}))
         self.objective, self.optimizer = objective, optimizer
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "fit.safetensors"
@@ -61,26 +63,30 @@ class FitCheckpoint:
             tensors = load_file(self.path)
             with safe_open(self.path, "pt") as handle:
                 counters: dict[str, Any] = json.loads(handle.metadata()["counters"])
-        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{self.path}: the checkpoint is damaged ({error}); delete it to start again") from None
+            about = counters["about"]
+            known = {key: about.get(key) for key in self.about}
+        except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise self._damaged(error) from None
         for key, value in self.about.items():
-            if counters.get("about", {}).get(key) != value:
+            if known[key] != value:
                 raise ValueError(
-                    f"{self.path}: the checkpoint belongs to another fit: {key} was "
-                    f"{counters.get('about', {}).get(key)!r:.80} and is {value!r:.80}; delete it to start again"
+                    f"{self.path}: the checkpoint belongs to another fit: {key} was {known[key]!r:.80} and is "
+                    f"{value!r:.80}; delete it to start again"
                 )
-        self.objective.load_state_dict(_below(tensors, "objective."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "optimizer.").items():
-            number, key = name.split(".")
-            state.setdefault(int(number), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        try:
+            self.objective.load_state_dict(_below(tensors, "objective."))
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _below(tensors, "optimizer.").items():
+                number, key = name.split(".")
+                state.setdefault(int(number), {})[key] = tensor
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise self._damaged(error) from None
         return counters
 
-    def remove(self) -> None:
-        """Delete the file: the fit is finished."""
-        self.path.unlink(missing_ok=True)
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(f"{self.path}: the checkpoint is damaged ({error}); delete it to start again")
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

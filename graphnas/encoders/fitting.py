@@ -12,22 +12,24 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, distributed, nn
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder
 from graphnas.encoders.checkpoint import FitCheckpoint
 from graphnas.encoders.decoder import TrainingCells
+from graphnas.encoders.legality import legal_hashes
 from graphnas.encoders.objective import TERMS, Objective, Recipe
-from graphnas.encoders.prior import standardise_latents
-from graphnas.encoders.quality import legal_hashes
+from graphnas.encoders.performance import LARGEST_LABEL
+from graphnas.encoders.prior import active_units, refuse_collapse, standardise_latents
 from graphnas.encoders.statistics import structure_targets
 from graphnas.spaces.edit_distance import cell_distance, has_cell_distance
 
 Progress = Callable[[Mapping[str, float]], None]
 
 _LABELLED = 128  # labelled architectures a step, beside the batch
+_SAVE_EVERY = 60.0  # seconds between two checkpoints at most
 
 
 def fit(
@@ -36,7 +38,7 @@ def fit(
     *,
     validation: Sequence[Architecture] | CellArrays | None = None,
     targets: NDArray[np.float64] | None = None,
-    labels: NDArray[np.float64] | None = None,
+    labels: ArrayLike | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
     minutes: float | None = None,
@@ -45,6 +47,7 @@ def fit(
     precision: Literal["float32", "bfloat16"] = "float32",
     compiled: bool = False,
     checkpoint: str | Path | None = None,
+    report_every: int = 100,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
     """Fit an autoencoder in place.
@@ -67,15 +70,17 @@ def fit(
             the model has is taken away.
         seed: Seed of data order and noise. Equal seeds give equal weights on CPU unless `minutes` ends the run.
         device: Where to compute.
-        minutes: Budget, in CPU minutes on CPU and in minutes elsewhere; the schedule is then fitted to it.
-        steps: Number of optimiser steps at most.
+        minutes: Budget above 0, in CPU minutes on CPU and in minutes elsewhere; the schedule is then fitted to it.
+        steps: Number of optimiser steps at most, 1 or more.
         recipe: Weights of the terms, batch size and step size; that of `Recipe.for_space` if None.
         precision: Of matrix products in the networks; weights, losses and the optimiser stay in single precision.
         compiled: Compile the objective with `torch.compile`.
-        checkpoint: Folder for checkpoints; a run of the same cells and settings found there is continued with equal
-            results, any other is refused. Processes of one group share it.
-        progress: Called every hundred steps and at the end with step, steps, `TERMS`, cells per second and the
-            validation's reconstruction.
+        checkpoint: Folder for checkpoints, every minute or 200 steps and at the end; a run of the same cells and
+            settings found there is continued with equal results, any other is refused. It is the caller's to delete
+            (`FitCheckpoint`'s file is `fit.safetensors`) once the model is safe. Processes of one group share it.
+        report_every: Steps between two calls of `progress`.
+        progress: Called after so many steps and at the end with step, steps, `TERMS`, cells per second and, every
+            thousand steps, the validation's reconstruction and active units.
 
     Returns:
         What was passed to `progress`, call by call.
@@ -83,13 +88,20 @@ def fit(
     Raises:
         ValueError: if there are no cells, one is not of the space, `targets` or `labels` have another number of rows,
             fewer than two labels are known, the seed is negative, or the checkpoint is damaged or of another fit.
-        CollapseError: if fewer than two latent units (or the only one) are active at the end.
+        CollapseError: if fewer than two latent units (or the only one) are active at the end, or already half-way.
         FloatingPointError: if the loss is not finite.
     """
     recipe = recipe or Recipe.for_space(model.space)
     if not 0 <= seed < 2**31:
         raise ValueError(f"Expected seed to be from 0 to {2**31 - 1}, but got {seed}")
+    if steps < 1 or report_every < 1 or (minutes is not None and not minutes > 0):
+        raise ValueError(
+            f"Expected steps, report_every and minutes to be positive, but got {steps}, {report_every} and {minutes}"
+        )
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"Expected precision to be float32 or bfloat16, but got {precision!r}")
     arrays = model.arrays(train)
+    labels = None if labels is None else np.asarray(labels, dtype=np.float64)
     if arrays.n == 0:
         raise ValueError("Expected train to hold at least one cell, but it is empty")
     legal = model.space.topology.is_legal(arrays)
@@ -141,14 +153,17 @@ def fit(
             found = store.load()
             for part in (state, rate, log):
                 part.load_state_dict(found)
-    generator = torch.Generator(device=place)
+    generator, saved = torch.Generator(device=place), time.monotonic()
 
     def report() -> None:
         """Log the steps since the last report."""
         row = log.row()
         if validation is not None and rank == 0 and state.step % 1000 == 0:
             row["reconstruction"] = reconstruction(model, validation)
+            row["active_units"] = active_units(model, validation)
             objective.train()
+            if row["done"] > 0.5:
+                refuse_collapse(int(row["active_units"]), model)
         log.begin()
         if progress is not None and rank == 0:
             progress(row)
@@ -173,16 +188,17 @@ def fit(
         state.step += 1
         log.add(terms.detach())
         rate.after_step(state.step, terms[0].detach(), lambda loss: _agreed(loss, place, world))
-        if state.step % 100 == 0:
+        if state.step % report_every == 0:
             report()
-        if store is not None and rank == 0 and state.step % 200 == 0:
+        if store is not None and rank == 0 and (state.step % 200 == 0 or time.monotonic() > saved + _SAVE_EVERY):
             store.save(state.state_dict() | rate.state_dict() | log.state_dict())
+            saved = time.monotonic()
     if log.waiting:
         report()
+    if store is not None and rank == 0:
+        store.save(state.state_dict() | rate.state_dict() | log.state_dict())
     objective.eval()
     standardise_latents(model, cells)
-    if store is not None and rank == 0:
-        store.remove()
     return log.history
 
 
@@ -358,12 +374,18 @@ def _labelled(model: CellAutoencoder, cells: TrainingCells, labels: NDArray[np.f
     parts = len(model.space.cell_names)
     if labels.shape != (len(cells.ops) // parts,):
         raise ValueError(f"Expected labels to be {len(cells.ops) // parts} numbers, but got shape {labels.shape}")
-    rows = np.flatnonzero(np.isfinite(labels))
+    rows = np.flatnonzero(~np.isnan(labels))
     if len(rows) < 2:
         raise ValueError(f"Expected two or more labels that are known, but got {len(rows)}")
+    spread = float(labels[rows].std()) if np.isfinite(labels[rows]).all() else math.inf
+    if not np.abs(labels[rows]).max() <= LARGEST_LABEL or 0 < spread < 1 / LARGEST_LABEL:
+        raise ValueError(
+            f"Expected labels of at most {LARGEST_LABEL:g} that are equal or differ by {1 / LARGEST_LABEL:g} or more, "
+            f"but got {labels[rows].min():g} to {labels[rows].max():g}"
+        )
     head = model.performance or model.add_performance_head(seed=seed)
     head.label_mean.fill_(float(labels[rows].mean()))
-    head.label_std.fill_(float(labels[rows].std()) or 1.0)
+    head.label_std.fill_(spread or 1.0)
     standard = (torch.from_numpy(labels[rows]) - head.label_mean.cpu().double()) / head.label_std.cpu().double()
     of_cells = torch.from_numpy((rows[:, None] * parts + np.arange(parts)).ravel())
     return _Labelled(cells.take(of_cells), standard.float(), parts)

@@ -42,6 +42,15 @@ class Recipe:
     performance: float = 1.0
     """Weight of the performance head's loss on labelled cells."""
 
+    def __post_init__(self) -> None:
+        if self.schedule not in ("one_cycle", "plateau"):
+            raise ValueError(f"Expected schedule to be one_cycle or plateau, but got {self.schedule!r}")
+        if self.batch_size < 1 or not self.learning_rate > 0:
+            raise ValueError(
+                f"Expected batch_size and learning_rate to be positive, but got {self.batch_size} and "
+                f"{self.learning_rate}"
+            )
+
     @classmethod
     def for_space(cls, space: Space) -> Recipe:
         """The default recipe with what the space's file says otherwise."""
@@ -62,7 +71,8 @@ SVGE = Recipe(
 """The published recipe of SVGe (Lukasik et al. 2020, arXiv 2010.04683)."""
 
 SVGE_FINE_TUNING = replace(SVGE, learning_rate=1e-3, reconstruction=0.1, performance=0.9)
-"""How SVGe fine-tunes encoder, decoder and predictor together on labelled cells."""
+"""How SVGe fine-tunes a fitted encoder and decoder together with its predictor on labelled cells; here labels are
+standardised, where the published program predicts raw accuracies."""
 
 TERMS = ("loss", "reconstruction_nats", "kl_nats", "auxiliary_error", "metric_error", "performance_loss")
 """Names of what `Objective` returns."""

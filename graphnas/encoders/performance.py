@@ -10,6 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+LARGEST_LABEL = 1e15
+"""Labels are at most so large, and their standard deviation is 0 or at least the reciprocal, that variances stay finite
+in single precision."""
+
 
 class PerformanceHead(nn.Module, ABC):
     """From latent points to the mean and the variance of a label.
@@ -82,7 +86,9 @@ class EnsembleHead(PerformanceHead):
 
 
 class MlpHead(PerformanceHead):
-    """SVGe's predictor: linear layers of halving width with ReLU on the latent mean; squared error, no uncertainty.
+    """SVGe's predictor: linear layers of halving width with ReLU on the latent mean; squared error.
+
+    It knows nothing of its uncertainty: its variances are 0, which is not to say that it is sure.
 
     Args:
         latent_dim: `d` of an architecture.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from torch import Tensor
 
+from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal
 from graphnas.encoders.decoder import DerivationDecoder, TrainingCells
-from graphnas.encoders.quality import legal_hashes
+from graphnas.encoders.legality import legal_hashes
 
 _PRIOR_POINTS = 5_000
 _PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
@@ -15,6 +19,24 @@ _PRIOR_FACTORS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
 
 class CollapseError(RuntimeError):
     """The latent space carries next to no information: fewer than two units are active, or the only one is not."""
+
+
+@torch.no_grad()
+def active_units(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays) -> int:
+    """How many of a cell's latent units have a mean KL divergence above 0.1 nats, before latents are standardised."""
+    arrays = model.arrays(architectures)
+    ops = torch.from_numpy(arrays.ops).long().to(model.device)
+    return _active(*model.encoder(ops, torch.from_numpy(arrays.adjacency).float().to(model.device)))
+
+
+def _active(mu: Tensor, logvar: Tensor) -> int:
+    return int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
+
+
+def refuse_collapse(active: int, model: CellAutoencoder) -> None:
+    """Raise `CollapseError` if so few units are active."""
+    if active < min(2, model.cell_dim):
+        raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
 
 
 @torch.no_grad()
@@ -41,9 +63,8 @@ def standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     ]
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
-    active = int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
-    if active < min(2, model.cell_dim) and cells.ops.shape[0] > 2:
-        raise CollapseError(f"The latent space collapsed: {active} of {model.cell_dim} units are active")
+    if cells.ops.shape[0] > 2:
+        refuse_collapse(_active(mu, logvar), model)
     model.shift.copy_(mu.mean(0))
     model.scale.copy_(variance.sqrt())
     if not isinstance(model.decoder, DerivationDecoder):

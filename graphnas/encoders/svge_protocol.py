@@ -21,7 +21,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder, reparameterize
-from graphnas.encoders.quality import legal_cells, legal_hashes
+from graphnas.encoders.legality import legal_cells, legal_hashes
 from graphnas.spaces import Space
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
+from graphnas.encoders.legality import legal_cells
 from graphnas.spaces import Space
 
 
@@ -85,9 +86,11 @@ class CandidateSource:
         """
         with torch.no_grad():
             cells = self.encoder.decode_arrays(torch.cat(list(points.values())).float(), space=self.space)
-        hashes = self.space.hashes(cells)
+        # A decoder without masks may give what is not legal.
+        cells, legal = legal_cells(self.space, cells)
+        rows = np.flatnonzero(legal)
         first: dict[str, int] = {}
-        for row, key in enumerate(hashes):
+        for row, key in zip(rows.tolist(), self.space.hashes(self.space.take(cells, rows)), strict=True):
             first.setdefault(key, row)
         rows, keys = np.array(list(first.values()), dtype=np.int64), list(first)
         z = self.encode(self.space.take(cells, rows))

@@ -136,7 +136,17 @@ class Space:
     # Conversion
 
     def to_arrays(self, architectures: Sequence[Architecture]) -> CellArrays:
-        """Cells as arrays, vertices in their own order; the cells of one architecture are consecutive rows."""
+        """Cells as arrays, vertices in their own order; the cells of one architecture are consecutive rows.
+
+        Raises:
+            ValueError: if an architecture has another number of cells, or an operation is not in the vocabulary.
+        """
+        for row, architecture in enumerate(architectures):
+            if len(architecture.cells) != len(self.cell_names):
+                raise ValueError(
+                    f"Expected the cells {', '.join(self.cell_names)}, but architecture {row} has "
+                    f"{len(architecture.cells)}"
+                )
         cells = [cell for architecture in architectures for cell in architecture.cells]
         return to_arrays(cells, self.vocabulary)
 

@@ -76,7 +76,7 @@ def test_the_record_has_all_settings(trained: Path, small_space: Path) -> None:
 
     space = Space.load(small_space, max_edges=8)
     split = training_split(space, held_out=50, seed=5, cells=1000, share=0.2)
-    assert record["cells"] == split.train.n + record["labels"]["added"]
+    assert record["cells"] == split.train.n + len(record["labels"]["added"])
     labelled = {space.hash(one) for one in space.sample(60, np.random.default_rng(3))}
     assert record["labels"]["known"] == len(labelled)
     apart = [key for key in space.hashes(split.held_out) if key not in labelled]
@@ -255,3 +255,58 @@ def test_torchrun_shares_the_batches_and_one_process_speaks(small_space: Path, t
     record = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert (record["processes"], record["steps"], record["quality"]["validity"]) == (2, 700, 1.0)
     CellAutoencoder.from_pretrained(tmp_path / "two")
+
+
+def test_what_fails_after_the_fit_does_not_lose_it(
+    small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", small_space, "--steps", 110, "--held-out", 50, "--latent-dim", 8, "--device", "cpu")
+    command += ("--out", tmp_path / "encoder")
+
+    def fails(*given: object, **options: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("graphnas.encoders.quality", fails)
+        assert run(*command).exit_code != 0
+    assert (tmp_path / "encoder" / "checkpoint" / "fit.safetensors").is_file()
+    assert not (tmp_path / "encoder" / "config.toml").exists()
+    result = run(*command, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert not (tmp_path / "encoder" / "checkpoint").exists()
+    straight = run(*command[:-1], tmp_path / "straight", "--json")
+    one, other = (json.loads(done.stdout)["history"] for done in (result, straight))
+    assert [row["loss"] for row in one] == [row["loss"] for row in other]
+
+
+def test_svge_is_fine_tuned_on_the_labelled_alone(small_space: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path / "labels.csv", Space.load(small_space), 40)
+    command = ("train", small_space, "--steps", 2, "--held-out", 50, "--device", "cpu", "--json")
+    first = run(*command, "--model", "svge", "--latent-dim", 8, "--beta", 0, "--out", tmp_path / "svge")
+    assert first.exit_code == 0, first.stderr
+    options = ("--from", tmp_path / "svge", "--labels", tmp_path / "labels.csv", "--beta", 0)
+    tuned = run(*command, *options, "--out", tmp_path / "tuned")
+    assert tuned.exit_code == 0, tuned.stderr
+    record = json.loads(tuned.stdout)
+    assert record["cells"] == record["labels"]["known"]
+    assert (record["recipe"]["reconstruction"], record["recipe"]["performance"]) == (0.1, 0.9)
+    plain = json.loads(first.stdout)
+    assert (plain["recipe"]["reconstruction"], plain["recipe"]["performance"]) == (1.0, 1.0)
+
+
+def test_labelled_architectures_count_as_fitted_when_an_encoder_is_measured(trained: Path) -> None:
+    options = ("--seeds", 1, "--pairs", 20, "--samples", 20)
+    result = run("encoders", "evaluate", trained / "encoder", *options)
+    assert result.exit_code == 0, result.stderr
+    assert "metrics.json records" not in result.stdout
+    record = json.loads((trained / "encoder" / "metrics.json").read_text())
+    assert f"Quality on {record['held_out']} held-out architectures" in result.stdout
+
+
+def test_a_file_of_labels_that_is_refused_does_not_end_the_process_badly(small_space: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("architecture,value\nx,0%\n")
+    command = [sys.executable, "-m", "graphnas", "train", str(small_space), "--labels", str(tmp_path / "labels.csv")]
+    done = subprocess.run([*command, "--out", str(tmp_path / "none")], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "row 0, column value: expected a number, but got '0%'" in done.stderr
+    assert not (tmp_path / "none").exists()

@@ -44,12 +44,19 @@ def test_strings_of_a_parquet_file_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "Empty CSV file"),
+        ("", "expected one column architecture, but got "),
         ("architecture,accuracy\nx,1\n", "expected one column value, but got architecture, accuracy"),
         ("value,value\n1,2\n", "expected one column architecture, but got value, value"),
-        ("architecture,value\nx\n", "Expected 2 columns, got 1"),
+        ("architecture,value\nx\n", "row 0: expected 2 fields, but got 1"),
         (f'architecture,value\n"{CELL}",high\n', "row 0, column value: expected a number, but got 'high'"),
-        (f'architecture,value\n"{CELL}",1\n"{CELL}",nan\n', "row 1, column value: expected a finite number"),
+        (
+            f'architecture,value\n"{CELL}",1\n"{CELL}",nan\n',
+            "row 1, column value: expected a number of at most 1e+15",
+        ),
+        (
+            f'architecture,value\n"{CELL}",1e300\n',
+            "of at most 1e+15, but got 1e+300",
+        ),
         (f'architecture,value\n"{CELL}",1\nconv,2\n', "row 1, column architecture: Expecting value"),
         ('architecture,value\n"{""space"": 1}",2\n', "row 0, column architecture: "),
         (
@@ -86,7 +93,7 @@ def test_labels_go_to_the_training_architectures_and_others_are_added() -> None:
     # One of the training set, one that was held out, one of neither.
     labels = {hashes[row]: (architectures[row], float(row)) for row in (12, 3, 25)}
     found = with_labels(split, labels, NB101)
-    assert (found.known, found.added) == (3, 2)
+    assert (found.known, found.added) == (3, [hashes[3], hashes[25]])
     assert found.split.train.n == 12
     assert found.split.held_out.n == 9
     assert hashes[3] not in NB101.hashes(found.split.held_out)

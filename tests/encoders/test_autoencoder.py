@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import relabelled
 
 from graphnas.cell import Architecture, Cell
-from graphnas.encoders import CellAutoencoder, kl_to_standard_normal, reparameterize
+from graphnas.encoders import CellAutoencoder, kl_to_standard_normal, legal_cells, reparameterize
 from graphnas.spaces import Space
 
 SPACE = Space.load("nasbench101")
@@ -202,3 +202,37 @@ class TestShippedEncoder:
         variance = mu.var(0) + logvar.exp().mean(0)
         torch.testing.assert_close(variance / variance.mean(), torch.ones(mu.shape[1]), atol=0.2, rtol=0)
         assert 1 / 1.4**2 - 0.1 <= variance.mean() <= 1.1
+
+
+def test_the_space_of_an_encoder_is_the_one_it_was_saved_with(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    # Named like a space that comes with the library, but another one.
+    own.write_text(SPACE.path.read_text().replace("kernel = 1 }", "kernel = 7 }"))
+    changed = Space.load(own)
+    assert changed.operations != SPACE.operations
+    folder = tmp_path / "encoder"
+    CellAutoencoder.for_space(changed, latent_dim=4).save_pretrained(folder)
+    assert CellAutoencoder.from_pretrained(folder).space.operations == changed.operations
+    # Another encoder in the same folder leaves nothing of the first.
+    CellAutoencoder.for_space(Space.load("nasbench201"), latent_dim=4).save_pretrained(folder)
+    assert CellAutoencoder.from_pretrained(folder).space.name == "nasbench201"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "model.safetensors"]
+
+
+def test_a_model_without_masks_says_what_is_not_legal_and_can_be_searched_with() -> None:
+    svge = CellAutoencoder.for_space(SPACE, kind="svge", latent_dim=8, encoder={"hidden": 16}, decoder={"hidden": 16})
+    z = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    cells, legal = legal_cells(SPACE, svge.decode_arrays(z, sample=True, generator=torch.Generator().manual_seed(0)))
+    assert 0 < legal.sum() < 200
+    with pytest.raises(ValueError, match=f"but {(~legal).sum()} of 200 do not, the first in row"):
+        svge.decode(z, sample=True, generator=torch.Generator().manual_seed(0))
+    for architecture in SPACE.from_arrays(cells.take(legal)):
+        SPACE.validate(architecture)
+
+
+def test_an_architecture_of_another_number_of_cells_is_refused() -> None:
+    darts = Space.load("darts")
+    model = CellAutoencoder.for_space(darts, latent_dim=4)
+    (one,) = darts.sample(1, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="Expected the cells normal, reduce, but architecture 1 has 1"):
+        model.encode([one, Architecture("darts", one.cells[:1])])

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from graphnas.encoders.checkpoint import FitCheckpoint
@@ -37,9 +39,6 @@ def test_weights_optimiser_and_progress_come_back(tmp_path: Path) -> None:
     for fit in (one, other):
         fit.step()
     assert torch.equal(one.module.weight, other.module.weight)
-    other.checkpoint.remove()
-    assert not one.checkpoint.exists()
-    other.checkpoint.remove()
 
 
 def test_a_part_that_a_kill_left_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
@@ -77,4 +76,19 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, keep: int) -> None:
     fit.checkpoint.save({"step": 1})
     fit.checkpoint.path.write_bytes(fit.checkpoint.path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"fit\.safetensors: the checkpoint is damaged .*; delete it to start again"):
+        fit.checkpoint.load()
+
+
+def test_a_checkpoint_of_other_content_is_damaged(tmp_path: Path) -> None:
+    fit = Fit(tmp_path, 1)
+    fit.step()
+    for counters in ("[1]", '{"about": 3}', "{}"):
+        save_file({"objective.weight": torch.zeros(1)}, tmp_path / "fit.safetensors", metadata={"counters": counters})
+        with pytest.raises(ValueError, match=r"fit\.safetensors: the checkpoint is damaged"):
+            fit.checkpoint.load()
+    fit.checkpoint.save({"step": 1})
+    with safe_open(tmp_path / "fit.safetensors", "pt") as file:
+        counters = file.metadata()["counters"]
+    save_file({"objective.none": torch.zeros(1)}, tmp_path / "fit.safetensors", metadata={"counters": counters})
+    with pytest.raises(ValueError, match=r"fit\.safetensors: the checkpoint is damaged"):
         fit.checkpoint.load()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +92,31 @@ def test_cells_beyond_the_space_are_refused() -> None:
         fit(model, CELLS, steps=1, recipe=EIGHT)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps, report_every and minutes to be positive, but got 0, 100 and None"),
+        ({"minutes": 0.0}, "but got 4000, 100 and 0.0"),
+        ({"precision": "bf16"}, "precision to be float32 or bfloat16, but got 'bf16'"),
+        ({"labels": [1.0, 2.0]}, "labels to be 40 numbers"),
+        ({"labels": [np.inf] * 40}, "labels of at most 1e"),
+        ({"labels": [1e-30 * row for row in range(40)]}, "equal or differ by 1e-15 or more"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(small_model(), CELLS, recipe=EIGHT, **options)
+
+
+def test_wrong_recipes_and_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="schedule to be one_cycle or plateau, but got 'cosine'"):
+        Recipe(schedule="cosine")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="batch_size and learning_rate to be positive"):
+        Recipe(batch_size=0)
+    with pytest.raises(ValueError, match="latent_dim to be at least 1, but got -1"):
+        CellAutoencoder.for_space(SPACE, latent_dim=-1)
+
+
 @pytest.mark.parametrize(("held_out", "samples", "name"), [([], 10, "held_out"), (CELLS, 0, "prior_samples")])
 def test_quality_needs_something_to_measure(held_out: list[Architecture], samples: int, name: str) -> None:
     with pytest.raises(ValueError, match=f"Expected {name} to"):
@@ -117,7 +143,10 @@ def test_a_killed_fit_goes_on_to_the_same_weights(tmp_path: Path, case: str) -> 
     history = fit(resumed, CELLS, steps=240, recipe=recipe, labels=labels, checkpoint=tmp_path)
     assert [row["loss"] for row in history] == [row["loss"] for row in expected]
     assert_equal_weights(straight, resumed)
-    assert list(tmp_path.iterdir()) == []
+    # A finished fit stays on disk until its caller has the model safe; asked for again, it is not done again.
+    again = small_model()
+    assert fit(again, CELLS, steps=240, recipe=recipe, labels=labels, checkpoint=tmp_path) == history
+    assert_equal_weights(straight, again)
 
 
 def test_a_checkpoint_of_another_fit_or_a_damaged_one_is_refused(tmp_path: Path) -> None:

@@ -117,3 +117,10 @@ def test_proposes_from_given_candidates_only_until_they_are_used_up(space: Space
     hashes = [trial.user_attrs["graphnas:hash"] for trial in study.trials]
     assert set(hashes) == set(space.hashes(candidates))
     assert sources(study) == ["random"] * 4 + ["acquisition"] * 8 + ["fallback: no new architecture"]
+
+
+def test_illegal_decodings_of_a_model_without_masks_are_passed_over(space: Space) -> None:
+    svge = CellAutoencoder.for_space(space, kind="svge", latent_dim=6, encoder={"hidden": 16}, decoder={"hidden": 16})
+    study = search(space, LatentBOSampler(space, svge, n_startup_trials=4, seed=0), 8)
+    for trial in study.trials:
+        space.validate(Architecture.from_json(trial.user_attrs["graphnas:architecture"]))
