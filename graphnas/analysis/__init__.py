@@ -3,6 +3,7 @@
 from graphnas.analysis.encoder_report import encoder_report, hand_made_encodings
 from graphnas.analysis.labels import LabelledCells, labelled_cells
 from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_smoothness, smoothness
+from graphnas.analysis.prediction import prediction
 from graphnas.analysis.ranking import LabelDraw, compare_encodings, gp_ranking, label_draws
 from graphnas.analysis.split import TrainingSplit, is_listed, training_split
 from graphnas.analysis.walks import random_edits, random_walks
@@ -21,6 +22,7 @@ __all__ = [
     "label_draws",
     "labelled_cells",
     "latent_smoothness",
+    "prediction",
     "random_edits",
     "random_walks",
     "smoothness",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphnas.cli.console import (
+    BadData,
     Device,
     DeviceOption,
     JsonOption,
@@ -131,6 +132,15 @@ def evaluate(
             "--labels", help="Numbers of labels, such as 100,1000,10000; those usual in the space if not given."
         ),
     ] = None,
+    predict: Annotated[
+        Path | None,
+        typer.Option(
+            "--predict",
+            metavar="FILE",
+            help="Labelled architectures, as `graphnas train --labels` reads them, on which to test an encoder's "
+            "performance head: others than it was fitted to.",
+        ),
+    ] = None,
     pairs: Annotated[
         int, typer.Option("--pairs", min=10, help="Random pairs, and walks, on which smoothness is measured.")
     ] = 10_000,
@@ -157,13 +167,21 @@ def evaluate(
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
     set_threads(1)
-    from graphnas.analysis import encoder_report, training_split
+    from graphnas.analysis import encoder_report, prediction, training_split
+    from graphnas.cli.labels import read_labels
     from graphnas.studies import environment, write_text
 
     folder = encoder_folder(encoder)
     training = Training.read(record_of(folder))
     limits = read_limits(limit) or training.limits
     model = _open(folder, limits, choose_device(device))
+    tested = None
+    if predict is not None:
+        if model.performance is None:
+            raise typer.BadParameter(f"--predict {predict}: {encoder} was not fitted with labels")
+        tested = list(read_labels(predict, model.space).values())
+        if len(tested) < 3:
+            raise BadData(f"{predict}: expected three or more different architectures, but got {len(tested)}")
     options: dict[str, Any] = {
         "held_out": training.held_out if held_out is None else held_out,
         "seed": training.seed if split_seed is None else split_seed,
@@ -200,6 +218,9 @@ def evaluate(
         **measured,
         "environment": environment(options["seed"]),
     }
+    if tested is not None:
+        architectures, values = zip(*tested, strict=True)
+        report["prediction"] = {"file": str(predict), "labels": len(tested), **prediction(model, architectures, values)}
     if out is not None:
         with writing(out):
             write_text(out, json.dumps(report, indent=1) + "\n")
@@ -294,6 +315,11 @@ def _print_report(report: Mapping[str, Any]) -> None:
         print_table("", ("labels", "encoding", "draws", *scores), rows, right="labels draws")
         for count in ranking["too_many"]:
             _warn(f"{count:,} labels: only {ranking['labelled']:,} architectures can be labelled")
+    if "prediction" in report:
+        tested = report["prediction"]
+        _heading(f"Prediction of {tested['labels']:,} labels by the performance head")
+        predicted = [(name, f"{tested[name]:.4f}") for name in ("spearman", "kendall", "pearson", "rmse", "coverage")]
+        print_table("", ("measure", "value"), predicted, right="value")
     speed = report["architectures_per_second"]
     _heading(f"Speed: encode {speed['encode']:,}, decode {speed['decode']:,} architectures a {speed['clock']} second")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from graphnas.cli.encoder_card import card
 from graphnas.cli.main import app
-from graphnas.encoders import CellAutoencoder
+from graphnas.content import content_folder
+from graphnas.encoders import CellAutoencoder, Recipe
 from graphnas.spaces import Space
 
 SHIPPED = ("darts", "enas", "nasbench101", "nasbench201")
@@ -184,3 +187,16 @@ def test_a_shipped_encoder_is_measured() -> None:
     assert report["split"]["fitted_cells"] == report["split"]["fitted_cells_recorded"]
     assert report["smoothness"]["encodings"]["one-hot"]["pooled"]["mean"] > 0.99
     assert np.isfinite(report["ranking"]["table"][0]["spearman"]["mean"])
+
+
+@pytest.mark.parametrize("name", Space.names())
+def test_a_shipped_encoder_is_what_its_recorded_command_gives(name: str) -> None:
+    record = json.loads(run("encoders", "show", name, "--json").stdout)["metrics"]
+    space = Space.load(name)
+    assert record["recipe"] == asdict(Recipe.for_space(space))
+    assert record["latent_dim"] == CellAutoencoder.for_space(space).cell_dim
+    folder = content_folder("encoders") / name
+    assert (folder / "model.safetensors").stat().st_size <= 4 * 2**20
+    trained_on = Space.load(name, **record["settings"]["limit"])
+    assert (folder / "README.md").read_text() == card(trained_on, record)
+    assert CellAutoencoder.from_pretrained(name).space.topology.settings == space.topology.settings

@@ -295,10 +295,12 @@ def test_svge_is_fine_tuned_on_the_labelled_alone(small_space: Path, tmp_path: P
 
 
 def test_labelled_architectures_count_as_fitted_when_an_encoder_is_measured(trained: Path) -> None:
-    options = ("--seeds", 1, "--pairs", 20, "--samples", 20)
+    options = ("--seeds", 1, "--pairs", 20, "--samples", 20, "--predict", trained / "labels.csv")
     result = run("encoders", "evaluate", trained / "encoder", *options)
     assert result.exit_code == 0, result.stderr
     assert "metrics.json records" not in result.stdout
+    assert "labels by the performance head" in result.stdout
+    assert "coverage" in result.stdout
     record = json.loads((trained / "encoder" / "metrics.json").read_text())
     assert f"Quality on {record['held_out']} held-out architectures" in result.stdout
 
