@@ -21,26 +21,26 @@ OUTPUT_LABEL = 2**62
 """Label of the output, the greatest."""
 
 
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """A bijection of 64-bit words that spreads every bit (the finaliser of SplitMix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-def _refine(
+def refine(
     colour: NDArray[np.uint64], adjacency: NDArray[np.uint64], transposed: NDArray[np.uint64], rounds: int
 ) -> NDArray[np.uint64]:
     """Colour refinement (Weisfeiler-Leman): `n x v` colours that also tell apart the neighbourhoods."""
     for _ in range(rounds):
-        mixed = _mix(colour)[:, :, None]
+        mixed = mix(colour)[:, :, None]
         # n x v x v times n x v x 1; sums of mixed colours are invariant to the neighbours' order.
         above = (transposed @ mixed)[:, :, 0]
         below = (adjacency @ mixed)[:, :, 0]
-        colour = _mix(
+        colour = mix(
             colour * np.uint64(0x9E3779B97F4A7C15)
-            + _mix(above + np.uint64(0x632BE59BD9B4E019))
-            + np.uint64(3) * _mix(below + np.uint64(0xD6E8FEB86659FD93))
+            + mix(above + np.uint64(0x632BE59BD9B4E019))
+            + np.uint64(3) * mix(below + np.uint64(0xD6E8FEB86659FD93))
         )
     return colour
 
@@ -79,8 +79,8 @@ def canonical_order(labels: IntArray, adjacency: BoolArray, size: NDArray[Any]) 
     place = np.where(inner, depth + 1, np.where(padding, 2**41, np.where(labels == OUTPUT_LABEL, 2**40, 0)))
     weights = adjacency.astype(np.uint64)
     transposed = np.ascontiguousarray(weights.swapaxes(1, 2))
-    start = _mix(labels.astype(np.uint64) * np.uint64(0x2545F4914F6CDD1D) + place.astype(np.uint64))
-    colour = _refine(start, weights, transposed, 3)
+    start = mix(labels.astype(np.uint64) * np.uint64(0x2545F4914F6CDD1D) + place.astype(np.uint64))
+    colour = refine(start, weights, transposed, 3)
     # Padding is made distinct so that it never counts as a tie.
     colour[padding] = np.broadcast_to(np.arange(v, dtype=np.uint64), (n, v))[padding]
     order = _sorted_order(place, labels, colour)
@@ -146,8 +146,8 @@ def _break_ties(
         chosen = order[branch, at]
         colour, source = colour[branch].copy(), source[branch]
         number = np.arange(branch.size)
-        colour[number, chosen] = _mix(colour[number, chosen] + step)
-        colour = _refine(colour, weights[source], transposed[source], 2)
+        colour[number, chosen] = mix(colour[number, chosen] + step)
+        colour = refine(colour, weights[source], transposed[source], 2)
         step += np.uint64(1)
     cells = np.concatenate([cell for cell, _ in leaves])
     orders = np.concatenate([order for _, order in leaves])

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.canonical import vertex_depth
-from graphnas.cell import CellArrays, is_input
+from graphnas.canonical import mix, refine, vertex_depth
+from graphnas.cell import CellArrays, is_input, vocabulary_labels
 from graphnas.encoders.statistics import graph_statistics, path_sketch
 
 FloatArray = NDArray[np.float64]
@@ -75,6 +75,35 @@ def path_counts(arrays: CellArrays, vocabulary: Sequence[str], *, longest: int |
     for start in range(0, n, 2048):
         part = arrays.take(slice(start, start + 2048))
         counts[start : start + part.n] = _count_paths(part, inputs, kinds, longest)
+    return counts
+
+
+def wl_counts(arrays: CellArrays, vocabulary: Sequence[str], *, rounds: int = 2, width: int = 256) -> FloatArray:
+    """How many vertices have each colour after 0, 1, ... rounds of refinement (Shervashidze et al. 2011, Sec. 3).
+
+    Colours are spread over a fixed number of columns by their hash, so that rows can be computed one by one; those of a
+    column are counted together. Neighbours on both sides of an edge count, each side for itself.
+
+    Args:
+        arrays: Simplified cells.
+        vocabulary: The space's vertex labels.
+        rounds: Rounds of refinement.
+        width: Columns of each round.
+
+    Returns:
+        `n x (rounds + 1) width` counts.
+    """
+    n, v = arrays.ops.shape
+    weights = arrays.adjacency.astype(np.uint64)
+    colour = mix(vocabulary_labels(arrays, vocabulary).astype(np.uint64))
+    there = np.arange(v) < arrays.size[:, None]
+    counts = np.zeros((n, (rounds + 1) * width))
+    for number in range(rounds + 1):
+        if number:
+            colour = refine(colour, weights, np.ascontiguousarray(weights.swapaxes(1, 2)), 1)
+        row, vertex = np.nonzero(there)
+        column = number * width + (colour[row, vertex] % np.uint64(width)).astype(np.int64)
+        np.add.at(counts, (row, column), 1.0)
     return counts
 
 

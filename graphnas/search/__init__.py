@@ -1,8 +1,27 @@
-"""Optuna samplers that propose architectures: latent Bayesian optimisation, evolution, random search."""
+"""Optuna samplers that propose architectures: latent Bayesian optimisation, and what it is compared with."""
 
+from graphnas.search.bananas import BananasSampler
 from graphnas.search.candidates import Encoder
 from graphnas.search.evolution import RegularizedEvolutionSampler
+from graphnas.search.feature_bo import FeatureBOSampler
 from graphnas.search.latent_bo import LatentBOSampler
-from graphnas.search.sampler import CellSampler, RandomCellSampler
+from graphnas.search.local_search import LocalSearchSampler
+from graphnas.search.npenas import NPENASSampler
+from graphnas.search.pool import PoolSampler
+from graphnas.search.sampler import CandidateList, CellSampler, RandomCellSampler
+from graphnas.search.trees import TreeEnsembleSampler
 
-__all__ = ["CellSampler", "Encoder", "LatentBOSampler", "RandomCellSampler", "RegularizedEvolutionSampler"]
+__all__ = [
+    "BananasSampler",
+    "CandidateList",
+    "CellSampler",
+    "Encoder",
+    "FeatureBOSampler",
+    "LatentBOSampler",
+    "LocalSearchSampler",
+    "NPENASSampler",
+    "PoolSampler",
+    "RandomCellSampler",
+    "RegularizedEvolutionSampler",
+    "TreeEnsembleSampler",
+]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.legality import legal_cells
+from graphnas.search.sampler import CandidateList
 from graphnas.spaces import Space
 
 
@@ -100,19 +101,20 @@ class CandidateSource:
             for source, start, end in zip(points, [0, *ends], ends, strict=False)
         ]
 
-    def listed(self, architectures: Sequence[Architecture], source: str) -> Candidates:
-        """Given architectures as candidates, the first of each class."""
-        first: dict[str, Architecture] = {}
-        for key, architecture in zip(self.space.hashes(architectures), architectures, strict=True):
-            first.setdefault(key, architecture)
-        unique = list(first.values())
-        return Candidates(source, self.space.to_arrays(unique), tuple(first), self.encode(unique))
+    def listed(self, architectures: CandidateList, source: str) -> Candidates:
+        """Given architectures as candidates."""
+        cells = self.space.to_arrays(list(architectures.architectures.values()))
+        return Candidates(source, cells, architectures.hashes, self.encode(cells))
 
     def edits(self, architecture: Architecture, key: str) -> Candidates | None:
         """All architectures one edit away, None if there are none; cached by the architecture's hash."""
         if key not in self._edits:
-            neighbours = self.space.neighbours(architecture)
-            if not neighbours:
+            cells = self.space.neighbour_arrays(self.space.to_arrays([architecture]))
+            hashes = self.space.hashes(cells)
+            _, rows = np.unique(np.array(hashes, dtype=object), return_index=True)
+            if not rows.size:
                 return None
-            self._edits[key] = self.listed(neighbours, "edit")
+            rows.sort()
+            cells = self.space.take(cells, rows)
+            self._edits[key] = Candidates("edit", cells, tuple(hashes[row] for row in rows), self.encode(cells))
         return self._edits[key]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from graphnas.cell import Architecture
-from graphnas.search.sampler import CellSampler, History, Observation, Proposal
+from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
 from graphnas.spaces import Space
 
 
@@ -23,15 +24,22 @@ class RegularizedEvolutionSampler(CellSampler):
 
     Args:
         space: The space to propose from.
+        candidates: Proposes only these architectures; mutations that lead elsewhere do not count.
         population: Size of the population; as many random architectures come first.
         sample_size: Size of the tournament; three quarters of the population if None.
         seed: Makes proposals a function of the study's trials.
     """
 
     def __init__(
-        self, space: Space, *, population: int = 20, sample_size: int | None = None, seed: int | None = None
+        self,
+        space: Space,
+        *,
+        population: int = 20,
+        sample_size: int | None = None,
+        candidates: Sequence[Architecture] | CandidateList | None = None,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(space, seed=seed)
+        super().__init__(space, candidates=candidates, seed=seed)
         sample_size = max(1, 3 * population // 4) if sample_size is None else sample_size
         if not 1 <= sample_size <= population:
             raise ValueError(
@@ -39,7 +47,6 @@ class RegularizedEvolutionSampler(CellSampler):
             )
         self.population = population
         self.sample_size = sample_size
-        self._neighbours: dict[str, list[tuple[Architecture, str]]] = {}
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A random architecture until the population is full, then a mutation of a tournament's winner."""
@@ -48,7 +55,7 @@ class RegularizedEvolutionSampler(CellSampler):
             return self.random_proposal(history, rng)
         if not members:
             return self.random_proposal(history, rng, "fallback: no finished trials")
-        litters = [(one.value, self._new_children(one, history)) for one in members]
+        litters = [(one.value, self.new_neighbours(one.architecture, one.hash, history)) for one in members]
         parents = [(value, litter) for value, litter in litters if litter]
         if not parents:
             return self.random_proposal(history, rng, "fallback: no new neighbour")
@@ -56,9 +63,3 @@ class RegularizedEvolutionSampler(CellSampler):
         _, litter = max((parents[row] for row in drawn), key=lambda parent: parent[0])
         child, key = litter[int(rng.integers(len(litter)))]
         return Proposal(child, key, "mutation")
-
-    def _new_children(self, parent: Observation, history: History) -> list[tuple[Architecture, str]]:
-        if parent.hash not in self._neighbours:
-            children = self.space.neighbours(parent.architecture)
-            self._neighbours[parent.hash] = list(zip(children, self.space.hashes(children), strict=True))
-        return [(child, key) for child, key in self._neighbours[parent.hash] if key not in history.hashes]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture
 from graphnas.search.candidates import Candidates, CandidateSource, Encoder
-from graphnas.search.sampler import CellSampler, History, Proposal
+from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
 from graphnas.search.surrogate import (
     ModelFittingError,
     fit_gaussian_process,
@@ -81,19 +81,17 @@ class LatentBOSampler(CellSampler):
         encoder: Encoder,
         *,
         predictor: Callable[[Tensor, Tensor], Model] | None = None,
-        candidates: Sequence[Architecture] | None = None,
+        candidates: Sequence[Architecture] | CandidateList | None = None,
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
-        super().__init__(space, seed=seed)
+        super().__init__(space, candidates=candidates, seed=seed)
         if n_startup_trials < 0:
             raise ValueError(f"Expected n_startup_trials to be at least 0, but got {n_startup_trials}")
-        if candidates is not None and not candidates:
-            raise ValueError("Expected candidates to be None or at least one architecture, but got none")
         self.predictor = fit_gaussian_process if predictor is None else predictor
         self.n_startup_trials = n_startup_trials
         self._source = CandidateSource(space, encoder)
-        self._listed = None if candidates is None else self._source.listed(candidates, "acquisition")
+        self._listed = None if self.candidates is None else self._source.listed(self.candidates, "acquisition")
         self._latents: dict[str, Tensor] = {}
         self._deviation: Tensor | None = None
         self._fitted: tuple[Any, Model] | None = None
@@ -116,12 +114,6 @@ class LatentBOSampler(CellSampler):
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
         return best or self.random_proposal(history, rng, "fallback: no new candidate")
-
-    def _draw(self, n: int, rng: np.random.Generator) -> tuple[list[Architecture], list[str]]:
-        if self._listed is None:
-            return super()._draw(n, rng)
-        rows = rng.permutation(len(self._listed.hashes))[:n].tolist()
-        return [self._listed.architecture(row, self.space) for row in rows], [self._listed.hashes[row] for row in rows]
 
     def _takes_any(self, history: History) -> bool:
         return len(history.hashes) % 2 == 1

@@ -12,7 +12,7 @@ import math
 import threading
 import zlib
 from abc import abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -32,6 +32,32 @@ SOURCE_KEY = "graphnas:source"
 
 _CLAIMS = 8  # proposals a trial makes before it accepts one that another process claimed at the same moment
 _DRAWS = (16, 64, 256, 1024, 4096)  # random architectures looked through for one that is new
+
+
+class CandidateList:
+    """Architectures that a search is restricted to, the first of each class.
+
+    Samplers make one of what they are given; searches of one list can share it.
+
+    Args:
+        space: Their space.
+        architectures: One or more.
+
+    Raises:
+        ValueError: if there is none, or one is not of the space.
+    """
+
+    def __init__(self, space: Space, architectures: Sequence[Architecture]) -> None:
+        if not architectures:
+            raise ValueError("Expected candidates to be None or at least one architecture, but got none")
+        for architecture in architectures:
+            space.validate(architecture)
+        first: dict[str, Architecture] = {}
+        for key, architecture in zip(space.hashes(architectures), architectures, strict=True):
+            first.setdefault(key, architecture)
+        self.architectures: Mapping[str, Architecture] = first
+        """By `Space.hash`."""
+        self.hashes = tuple(first)
 
 
 class Proposal(NamedTuple):
@@ -80,19 +106,32 @@ class CellSampler(BaseSampler):
 
     Args:
         space: The space to propose from.
+        candidates: Proposes only these architectures; the whole space if None.
         seed: Makes proposals a function of the study's trials; drawn at random if None and kept in `seed`.
     """
 
     _reads_values = True
 
-    def __init__(self, space: Space, *, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        candidates: Sequence[Architecture] | CandidateList | None = None,
+        seed: int | None = None,
+    ) -> None:
         if seed is not None and seed < 0:
             raise ValueError(f"Expected seed to be None or at least 0, but got {seed}")
         self.space = space
+        self.candidates = (
+            candidates
+            if candidates is None or isinstance(candidates, CandidateList)
+            else CandidateList(space, candidates)
+        )
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         """Seed of all proposals."""
         self._lock = threading.Lock()
         self._parsed: dict[str, tuple[Architecture, str]] = {}
+        self._neighbours: dict[str, list[tuple[Architecture, str]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_lock"}
@@ -166,9 +205,28 @@ class CellSampler(BaseSampler):
                     return Proposal(architecture, key, source)
         return Proposal(architectures[0], hashes[0], "fallback: no new architecture")
 
+    def neighbours(self, architecture: Architecture, key: str) -> list[tuple[Architecture, str]]:
+        """Architectures one edit away that may be proposed, with their hashes; cached by the hash `key`."""
+        if key not in self._neighbours:
+            found = self.space.neighbours(architecture)
+            pairs = list(zip(found, self.space.hashes(found), strict=True))
+            if self.candidates is not None:
+                listed = self.candidates.architectures
+                pairs = [(listed[other], other) for _, other in pairs if other in listed]
+            self._neighbours[key] = pairs
+        return self._neighbours[key]
+
+    def new_neighbours(self, architecture: Architecture, key: str, history: History) -> list[tuple[Architecture, str]]:
+        """Those of the `neighbours` that the study does not know."""
+        return [pair for pair in self.neighbours(architecture, key) if pair[1] not in history.hashes]
+
     def _draw(self, n: int, rng: np.random.Generator) -> tuple[list[Architecture], list[str]]:
-        architectures = self.space.sample(n, rng)
-        return architectures, self.space.hashes(architectures)
+        if self.candidates is None:
+            architectures = self.space.sample(n, rng)
+            return architectures, self.space.hashes(architectures)
+        rows = rng.permutation(len(self.candidates.hashes))[:n].tolist()
+        hashes = [self.candidates.hashes[row] for row in rows]
+        return [self.candidates.architectures[key] for key in hashes], hashes
 
     def _is_enqueued(self, trial: FrozenTrial) -> bool:
         """Whether `Study.enqueue_trial` fixed every decision."""

@@ -88,19 +88,32 @@ def upper_confidence_bound(model: Model, z: Tensor, kappa: float | Tensor) -> Te
     Returns:
         `n` values.
     """
-    moments = [_moments(model, z[start : start + _CHUNK]) for start in range(0, len(z), _CHUNK)]
-    mean, deviation = (torch.cat(parts) for parts in zip(*moments, strict=True))
+    mean, deviation = moments(model, z)
     return mean + kappa * deviation
 
 
 def predicted_mean(model: Model, z: Tensor) -> Tensor:
     """`n x 1` posterior means at `n x d` points."""
-    return _moments(model, z)[0][:, None]
+    return moments(model, z)[0][:, None]
 
 
-def _moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
+def moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
+    """`n` posterior means and standard deviations at `n x d` points, differentiable in `z`."""
+    parts = [_joint_moments(model, z[start : start + _CHUNK]) for start in range(0, len(z), _CHUNK)]
+    mean, deviation = (torch.cat(part) for part in zip(*parts, strict=True))
+    return mean, deviation
+
+
+def _joint_moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
     posterior = cast(GPyTorchPosterior, model.posterior(z))
     return posterior.mean.squeeze(-1), posterior.variance.squeeze(-1).clamp_min(1e-12).sqrt()
 
 
-__all__ = ["ModelFittingError", "fit_gaussian_process", "normal_scores", "predicted_mean", "upper_confidence_bound"]
+__all__ = [
+    "ModelFittingError",
+    "fit_gaussian_process",
+    "moments",
+    "normal_scores",
+    "predicted_mean",
+    "upper_confidence_bound",
+]

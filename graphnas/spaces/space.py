@@ -17,6 +17,7 @@ from graphnas.cell import (
     BoolArray,
     CellArrays,
     from_arrays,
+    stack_arrays,
     to_arrays,
 )
 from graphnas.content import content_folder
@@ -198,17 +199,24 @@ class Space:
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """All legal architectures one edit away, each once and none equal to the given one."""
-        found = []
-        for place, cell in enumerate(architecture.cells):
-            given = to_arrays([cell], self.vocabulary)
+        return self.from_arrays(self.neighbour_arrays(self.to_arrays([architecture])))
+
+    def neighbour_arrays(self, cells: CellArrays) -> CellArrays:
+        """`neighbours` of the architecture with the given cells, as cells in consecutive rows."""
+        width, found = self.topology.max_vertices, []
+        cells = cells.padded(width)
+        for place in range(len(self.cell_names)):
+            given = cells.take(slice(place, place + 1))
             edits = self.topology.simplify(self.topology.edits(given))
             edits = edits.take(self.topology.is_legal(edits))
             unique = {key: row for row, key in reversed(list(enumerate(self.topology.hashes(edits))))}
             unique.pop(self.topology.hashes(self.topology.simplify(given))[0], None)
-            for other in from_arrays(edits.take(np.array(sorted(unique.values()), dtype=np.int64)), self.vocabulary):
-                cells = (*architecture.cells[:place], other, *architecture.cells[place + 1 :])
-                found.append(Architecture(self.name, cells))
-        return found
+            others = edits.take(np.array(sorted(unique.values()), dtype=np.int64))
+            # The other cells stay: the given ones stand at the end, and are repeated around every edit.
+            rows = np.broadcast_to(others.n + np.arange(cells.n), (others.n, cells.n)).copy()
+            rows[:, place] = np.arange(others.n)
+            found.append(stack_arrays([others.padded(width), cells]).take(rows.reshape(-1)))
+        return stack_arrays(found)
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """A neighbour drawn uniformly.

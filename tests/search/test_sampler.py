@@ -10,21 +10,40 @@ import pytest
 from optuna.samplers import BaseSampler
 
 from graphnas.cell import Architecture, Cell
-from graphnas.search import CellSampler, LatentBOSampler, RandomCellSampler, RegularizedEvolutionSampler
+from graphnas.search import (
+    BananasSampler,
+    CandidateList,
+    CellSampler,
+    FeatureBOSampler,
+    LatentBOSampler,
+    LocalSearchSampler,
+    NPENASSampler,
+    RandomCellSampler,
+    RegularizedEvolutionSampler,
+    TreeEnsembleSampler,
+)
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
 
 Make = Callable[[int], CellSampler]
 
 
-@pytest.fixture(params=["random", "evolution", "latent-bo"])
+MAKERS: dict[str, Callable[..., CellSampler]] = {
+    "random": lambda space, encoder, **options: RandomCellSampler(space, **options),
+    "evolution": lambda space, encoder, **options: RegularizedEvolutionSampler(space, population=6, **options),
+    "local-search": lambda space, encoder, **options: LocalSearchSampler(space, n_startup_trials=4, **options),
+    "latent-bo": lambda space, encoder, **options: LatentBOSampler(space, encoder, n_startup_trials=4, **options),
+    "feature-bo": lambda space, encoder, **options: FeatureBOSampler(space, n_startup_trials=4, **options),
+    "bananas": lambda space, encoder, **options: BananasSampler(space, n_startup_trials=4, **options),
+    "npenas": lambda space, encoder, **options: NPENASSampler(space, n_startup_trials=4, **options),
+    "forest": lambda space, encoder, **options: TreeEnsembleSampler(space, n_startup_trials=4, **options),
+}
+
+
+@pytest.fixture(params=list(MAKERS))
 def make(request: pytest.FixtureRequest, space: Space, encoder: NearestCell) -> Make:
     """The samplers that every test of this module runs for."""
-    return {
-        "random": lambda seed: RandomCellSampler(space, seed=seed),
-        "evolution": lambda seed: RegularizedEvolutionSampler(space, population=6, seed=seed),
-        "latent-bo": lambda seed: LatentBOSampler(space, encoder, n_startup_trials=4, seed=seed),
-    }[request.param]
+    return lambda seed: MAKERS[request.param](space, encoder, seed=seed)
 
 
 def search(
@@ -54,7 +73,7 @@ def test_proposals_are_legal_new_and_say_their_source(make: Make, space: Space, 
         space.validate(architecture)
         assert space.hash(architecture) == key
         assert space.parameters(architecture) == trial.params
-    allowed = {"random", "mutation", "acquisition", "sample", "edit"}
+    allowed = {"random", "mutation", "neighbour", "acquisition", "sample", "edit"}
     assert set(attributes(study, "source")) <= allowed
 
 
@@ -232,3 +251,35 @@ def test_arguments_are_checked(space: Space, encoder: NearestCell) -> None:
     with pytest.raises(ValueError, match="candidates"):
         LatentBOSampler(space, encoder, candidates=[])
     assert RandomCellSampler(space).seed != RandomCellSampler(space).seed
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_list_of_candidates_is_all_that_is_proposed(space: Space, encoder: NearestCell, name: str) -> None:
+    given = space.sample(9, np.random.default_rng(3))
+    listed = CandidateList(space, [*given, *given])
+    assert listed.hashes == tuple(dict.fromkeys(space.hashes(given)))
+    study = search(space, MAKERS[name](space, encoder, candidates=listed, seed=0), 10)
+    assert set(attributes(study, "hash")) == set(listed.hashes)
+    assert attributes(study, "source")[-1] == "fallback: no new architecture"
+
+
+def test_candidates_beyond_the_space_are_refused(space: Space, small: Space) -> None:
+    beyond = [one for one in space.sample(20, np.random.default_rng(0)) if len(one.cells[0].ops) > 3]
+    with pytest.raises(ValueError, match="cell: "):
+        RandomCellSampler(small, candidates=beyond)
+    with pytest.raises(ValueError, match="Expected candidates to be None or at least one architecture"):
+        RandomCellSampler(space, candidates=[])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_failed_equal_and_few_values_do_not_stop_a_search(space: Space, encoder: NearestCell, name: str) -> None:
+    study = optuna.create_study(direction="maximize", sampler=MAKERS[name](space, encoder, seed=0))
+    told = [None, None, None, None, None, float("nan"), 0.5, 0.5, 0.5, None, 0.7, 0.6]
+    for value in told:
+        trial = study.ask()
+        space.suggest(trial)
+        if value is None or value != value:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, value)
+    assert len(set(attributes(study, "hash"))) == len(told)
