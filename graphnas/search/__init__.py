@@ -4,6 +4,7 @@ from graphnas.search.bananas import BananasSampler
 from graphnas.search.candidates import Encoder
 from graphnas.search.evolution import RegularizedEvolutionSampler
 from graphnas.search.feature_bo import FeatureBOSampler
+from graphnas.search.gradient import Ascended, GradientSearchSampler, gradient_search
 from graphnas.search.latent_bo import LatentBOSampler
 from graphnas.search.local_search import LocalSearchSampler
 from graphnas.search.npenas import NPENASSampler
@@ -12,11 +13,13 @@ from graphnas.search.sampler import CandidateList, CellSampler, RandomCellSample
 from graphnas.search.trees import TreeEnsembleSampler
 
 __all__ = [
+    "Ascended",
     "BananasSampler",
     "CandidateList",
     "CellSampler",
     "Encoder",
     "FeatureBOSampler",
+    "GradientSearchSampler",
     "LatentBOSampler",
     "LocalSearchSampler",
     "NPENASSampler",
@@ -24,4 +27,5 @@ __all__ = [
     "RandomCellSampler",
     "RegularizedEvolutionSampler",
     "TreeEnsembleSampler",
+    "gradient_search",
 ]
