@@ -58,8 +58,15 @@ class Sampler(StrEnum):
     """What proposes cells."""
 
     latent_bo = "latent-bo"
+    gradient = "gradient"
     random = "random"
     evolution = "evolution"
+    local_search = "local-search"
+    feature_bo = "feature-bo"
+    bananas = "bananas"
+    npenas = "npenas"
+    forest = "forest"
+    xgboost = "xgboost"
 
 
 def search(
@@ -210,7 +217,7 @@ def _encoder_name(space: Space, sampler: Sampler | None, encoder: str | None) ->
     if encoder is None:
         shipped = content_folder("encoders") / space.name / "config.toml"
         if not shipped.is_file():
-            if sampler in (None, Sampler.latent_bo):
+            if sampler in (None, Sampler.latent_bo, Sampler.gradient):
                 raise BadData(
                     f"There is no trained encoder for {space.name}: fit one with `graphnas train` and give its folder "
                     "as --encoder, or choose --sampler evolution"
@@ -271,9 +278,12 @@ def _create(
         from graphnas.encoders import CellAutoencoder
 
         encoder = CellAutoencoder.from_pretrained(settings["sampler"]["encoder"], space=space)
-    sampler = studies.make_sampler(
-        settings["sampler"]["kind"], space, encoder=encoder, seed=settings["sampler"]["seed"]
-    )
+    try:
+        sampler = studies.make_sampler(
+            settings["sampler"]["kind"], space, encoder=encoder, seed=settings["sampler"]["seed"]
+        )
+    except ImportError as error:
+        raise Failed(str(error)) from None
     folder = _new_folder(space, objective) if out is None else out
     study = studies.create(folder, space, evaluator, sampler, config=settings)
     for architecture in first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ class TreeEnsembleSampler(PoolSampler):
         super().__init__(space, n_startup_trials=n_startup_trials, candidates=candidates, seed=seed)
         if model not in MODELS:
             raise ValueError(f"Expected model to be one of {', '.join(MODELS)}, but got {model!r}")
+        if model == "xgboost" and importlib.util.find_spec("xgboost") is None:
+            raise ImportError("The model 'xgboost' needs a package that is not there: pip install 'graphnas[trees]'")
         self.model = model
 
     def encode(self, architectures: Sequence[Architecture]) -> FloatArray:

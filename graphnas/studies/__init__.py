@@ -19,7 +19,16 @@ from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
 from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
 from graphnas.studies.lock import LOCK
 from graphnas.studies.records import environment, to_toml, write_text
-from graphnas.studies.settings import CONFIG, SAMPLERS, load_encoder, load_space, make_sampler, read_config, setting
+from graphnas.studies.settings import (
+    CONFIG,
+    LATENT_SAMPLERS,
+    SAMPLERS,
+    load_encoder,
+    load_space,
+    make_sampler,
+    read_config,
+    setting,
+)
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, best, finished
 
 __all__ = [
@@ -28,6 +37,7 @@ __all__ = [
     "ENVIRONMENT",
     "EXHAUSTED",
     "INTERRUPTED",
+    "LATENT_SAMPLERS",
     "LOCK",
     "SAMPLERS",
     "Event",

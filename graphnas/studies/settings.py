@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,18 +138,39 @@ def make_sampler(kind: str, space: Space, *, encoder: Any = None, seed: int | No
     """A sampler from the name that `config.toml` and the command line use: one of `SAMPLERS`."""
     from graphnas import search
 
-    if kind == "latent-bo":
-        if encoder is None:
-            raise ValueError("The sampler 'latent-bo' needs an encoder")
-        return search.LatentBOSampler(space, encoder, seed=seed)
-    if kind == "random":
-        return search.RandomCellSampler(space, seed=seed)
-    if kind == "evolution":
-        return search.RegularizedEvolutionSampler(space, seed=seed)
-    raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
+    if kind not in SAMPLERS:
+        raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
+    if kind in LATENT_SAMPLERS and encoder is None:
+        raise ValueError(f"The sampler {kind!r} needs an encoder")
+    makers: dict[str, Callable[[], BaseSampler]] = {
+        "latent-bo": lambda: search.LatentBOSampler(space, encoder, seed=seed),
+        "gradient": lambda: search.GradientSearchSampler(space, encoder, seed=seed),
+        "random": lambda: search.RandomCellSampler(space, seed=seed),
+        "evolution": lambda: search.RegularizedEvolutionSampler(space, seed=seed),
+        "local-search": lambda: search.LocalSearchSampler(space, seed=seed),
+        "feature-bo": lambda: search.FeatureBOSampler(space, features="structure", acquisition="ucb", seed=seed),
+        "bananas": lambda: search.BananasSampler(space, seed=seed),
+        "npenas": lambda: search.NPENASSampler(space, seed=seed),
+        "forest": lambda: search.TreeEnsembleSampler(space, seed=seed),
+        "xgboost": lambda: search.TreeEnsembleSampler(space, model="xgboost", seed=seed),
+    }
+    return makers[kind]()
 
 
-SAMPLERS = ("latent-bo", "random", "evolution")
+LATENT_SAMPLERS = ("latent-bo", "gradient")
+"""Those that need an encoder."""
+
+SAMPLERS = (
+    *LATENT_SAMPLERS,
+    "random",
+    "evolution",
+    "local-search",
+    "feature-bo",
+    "bananas",
+    "npenas",
+    "forest",
+    "xgboost",
+)
 
 
 def rebuild_sampler(folder: Path, settings: Mapping[str, Any]) -> BaseSampler:
