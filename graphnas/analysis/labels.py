@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import Architecture, CellArrays, IntArray
+from graphnas.cell import CellArrays, IntArray
 from graphnas.evaluate import Table, open_table
-from graphnas.formats.enas import from_lists
 from graphnas.spaces import Space
 
 FloatArray = NDArray[np.float64]
@@ -82,11 +81,7 @@ def _enas(space: Space, held_out: CellArrays, table: Table) -> LabelledCells:
     rows = (
         np.flatnonzero(~table.column("burn_in").astype(bool)) if "burn_in" in table.columns else np.arange(len(table))
     )
-    architectures = []
-    for ops, skips in zip(table.column("ops")[rows].tolist(), table.column("skips")[rows].tolist(), strict=True):
-        bits = iter(skips)
-        lists = [[op, *(next(bits) for _ in range(layer))] for layer, op in enumerate(ops)]
-        architectures.append(Architecture(space.name, (from_lists(lists),)))
+    architectures = table.architectures(rows.tolist())
     space.validate(architectures[0])
     cells = space.to_arrays(architectures)
     known = np.arange(len(rows))

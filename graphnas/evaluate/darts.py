@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,11 @@ class DARTSTable(ParquetTable):
         """Recorded seconds of the training."""
         name = f"train_time{epochs}_s"
         return float(self.column(name)[row]) if name in self.metrics else None
+
+    def architectures(self, rows: Sequence[int]) -> list[Architecture]:
+        """The architectures of the given rows."""
+        texts = self.column("architecture")
+        return [from_genotype(str(texts[row])) for row in rows]
 
     def row(self, architecture: Architecture) -> int | None:
         """The row of an architecture up to isomorphism of its cells; None if the table does not hold it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
 from graphnas.cell import Architecture
 from graphnas.evaluate.parquet_table import ParquetTable, distinct
 from graphnas.evaluate.table import expect
-from graphnas.formats.enas import to_lists
+from graphnas.formats.enas import from_lists, to_lists
 
 _LAYERS = 6
 
@@ -32,6 +33,16 @@ class ENASTable(ParquetTable):
     texts = ("arch",)
     codes = ("ops", "skips")
     query = "acc"
+
+    def architectures(self, rows: Sequence[int]) -> list[Architecture]:
+        """The architectures of the given rows."""
+        found = []
+        for row in rows:
+            bits = iter(self.column("skips")[row].tolist())
+            ops = self.column("ops")[row].tolist()
+            lists = [[op, *(next(bits) for _ in range(layer))] for layer, op in enumerate(ops)]
+            found.append(Architecture(self.space, (from_lists(lists),)))
+        return found
 
     def row(self, architecture: Architecture) -> int | None:
         """The first row of an architecture; None if the table does not hold it."""

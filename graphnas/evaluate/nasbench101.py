@@ -6,7 +6,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,11 @@ class NASBench101Table(Table):
     def cells(self) -> CellArrays:
         """All cells; codes 0 input, 1 output, 2 conv3x3, 3 conv1x1, 4 maxpool3x3."""
         return cell_arrays(self.column("n_vertices"), self.column("adj_bits"), self.column("ops"))
+
+    def architectures(self, rows: Sequence[int]) -> list[Architecture]:
+        """The architectures of the given rows, as the table writes them."""
+        cells = from_arrays(self.cells().take(np.asarray(rows, dtype=np.int64)), ("input", "output", *OPERATIONS))
+        return [Architecture(self.space, (cell,)) for cell in cells]
 
     def row(self, architecture: Architecture) -> int | None:
         """The row of an architecture's cell, dead vertices dropped; None if the table does not hold it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ class NASBench201Table(ParquetTable):
     def cost(self, row: int, epochs: int) -> float | None:
         """Recorded seconds of a training on CIFAR-10; None for all but 1,000 cells."""
         return self._times.get((int(self.column("index")[row]), epochs))
+
+    def architectures(self, rows: Sequence[int]) -> list[Architecture]:
+        """The architectures of the given rows."""
+        texts = self.column("arch_str")
+        return [Architecture(self.space, (from_string(str(texts[row])),)) for row in rows]
 
     def row(self, architecture: Architecture) -> int | None:
         """The row of an architecture's cell, vertices in the order of its string; None for any other cell."""

@@ -91,6 +91,10 @@ class Table(ABC):
         """The row of an architecture; None if the table does not hold it."""
 
     @abstractmethod
+    def architectures(self, rows: Sequence[int]) -> list[Architecture]:
+        """The architectures of the given rows."""
+
+    @abstractmethod
     def _read(self, name: str) -> NDArray[Any]:
         """One existing column from the file, accuracies as fractions."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -134,27 +135,44 @@ def load_encoder(folder: str | Path, *, device: str = "cpu") -> Any:
         raise StudyError(f"{Path(folder) / CONFIG}: sampler.encoder: {error}") from None
 
 
-def make_sampler(kind: str, space: Space, *, encoder: Any = None, seed: int | None = None) -> BaseSampler:
-    """A sampler from the name that `config.toml` and the command line use: one of `SAMPLERS`."""
+def make_sampler(
+    kind: str, space: Space, *, encoder: Any = None, candidates: Any = None, seed: int | None = None
+) -> BaseSampler:
+    """A sampler from the name that `config.toml` and the command line use: one of `SAMPLERS`.
+
+    Args:
+        kind: The name.
+        space: The space to search.
+        encoder: Needed by those in `LATENT_SAMPLERS`.
+        candidates: A `search.CandidateList` that the search is restricted to; the whole space if None.
+        seed: Makes proposals a function of the study's trials.
+
+    Raises:
+        ValueError: if there is no such name, or the sampler needs an encoder, or takes no list.
+        ImportError: if the sampler needs a package that is not there.
+    """
     from graphnas import search
 
     if kind not in SAMPLERS:
         raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
     if kind in LATENT_SAMPLERS and encoder is None:
         raise ValueError(f"The sampler {kind!r} needs an encoder")
-    makers: dict[str, Callable[[], BaseSampler]] = {
-        "latent-bo": lambda: search.LatentBOSampler(space, encoder, seed=seed),
-        "gradient": lambda: search.GradientSearchSampler(space, encoder, seed=seed),
-        "random": lambda: search.RandomCellSampler(space, seed=seed),
-        "evolution": lambda: search.RegularizedEvolutionSampler(space, seed=seed),
-        "local-search": lambda: search.LocalSearchSampler(space, seed=seed),
-        "feature-bo": lambda: search.FeatureBOSampler(space, features="structure", acquisition="ucb", seed=seed),
-        "bananas": lambda: search.BananasSampler(space, seed=seed),
-        "npenas": lambda: search.NPENASSampler(space, seed=seed),
-        "forest": lambda: search.TreeEnsembleSampler(space, seed=seed),
-        "xgboost": lambda: search.TreeEnsembleSampler(space, model="xgboost", seed=seed),
+    if kind == "gradient":
+        if candidates is not None:
+            raise ValueError("The sampler 'gradient' takes no list of candidates")
+        return search.GradientSearchSampler(space, encoder, seed=seed)
+    makers: dict[str, Callable[..., BaseSampler]] = {
+        "latent-bo": functools.partial(search.LatentBOSampler, encoder=encoder),
+        "random": search.RandomCellSampler,
+        "evolution": search.RegularizedEvolutionSampler,
+        "local-search": search.LocalSearchSampler,
+        "feature-bo": functools.partial(search.FeatureBOSampler, features="structure", acquisition="ucb"),
+        "bananas": search.BananasSampler,
+        "npenas": search.NPENASSampler,
+        "forest": search.TreeEnsembleSampler,
+        "xgboost": functools.partial(search.TreeEnsembleSampler, model="xgboost"),
     }
-    return makers[kind]()
+    return makers[kind](space, candidates=candidates, seed=seed)
 
 
 LATENT_SAMPLERS = ("latent-bo", "gradient")

@@ -1,0 +1,132 @@
+"""One search of a benchmark: ask, look up, tell."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import Trial, TrialState
+
+from graphnas import studies
+from graphnas.bench.protocol import Benchmark
+from graphnas.cell import Architecture
+
+OPTUNA: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=10),
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20),
+}
+"""Samplers of Optuna that know nothing of architectures, over the decisions of the space."""
+
+METHODS = (*studies.SAMPLERS, *OPTUNA)
+"""Names of what can be compared."""
+
+_REPEATS = 50  # proposals for one query: of what is known, or not to be queried, no value is used up
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one search found, query by query; everything but the seconds is a function of method, protocol and seed."""
+
+    protocol: str
+    method: str
+    seed: int
+    best: list[float]
+    """Largest value queried so far after each query, a fraction."""
+    source: list[str]
+    """What proposed each query."""
+    cost: list[float | None]
+    """Recorded seconds of training behind each query; None where they are not known."""
+    further: dict[str, list[float | None]]
+    """The protocol's other columns of the best architecture so far after each query."""
+    best_architecture: str
+    """The best architecture queried, as JSON."""
+    repeats: int
+    """Proposals that were known already or may not be queried, and used up no query."""
+    seconds: float
+    """CPU seconds of the whole search, look-ups included."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = None) -> Run:
+    """One search with one seed.
+
+    A batch of proposals is asked for, looked up and told. A proposal of a class that was queried before, or of one that
+    is not among the candidates, uses up no query; its trial gets the known value or fails.
+
+    Args:
+        benchmark: The protocol with its data.
+        method: One of `METHODS`.
+        seed: Seed of the sampler.
+        encoder: For the methods that search in a latent space.
+
+    Raises:
+        ValueError: if there is no such method, or it needs an encoder or takes no list of candidates.
+    """
+    protocol, space = benchmark.protocol, benchmark.space
+    queries = protocol.places[-1]
+    started = time.process_time()
+    study = optuna.create_study(direction="maximize", sampler=make_method(benchmark, method, seed, encoder))
+    values: dict[str, float] = {}
+    found: list[tuple[Architecture, float, str]] = []
+    repeats = 0
+    while len(found) < queries:
+        batch: list[tuple[Trial, float | None]] = []
+        asked = 0
+        while asked < min(protocol.batch, queries - len(found)):
+            trial = study.ask()
+            architecture = space.suggest(trial)
+            key = space.hash(architecture)
+            listed = benchmark.candidates is None or key in benchmark.candidates.architectures
+            if key in values or not listed:
+                repeats += 1
+                if repeats > _REPEATS * queries:
+                    raise RuntimeError(f"{method} with seed {seed} proposed {repeats:,} known architectures")
+                batch.append((trial, values.get(key)))
+                continue
+            if benchmark.candidates is not None:
+                # The class may have several members; the listed one was measured.
+                architecture = benchmark.candidates.architectures[key]
+            values[key] = benchmark.value(architecture)
+            batch.append((trial, values[key]))
+            found.append((architecture, values[key], str(trial.user_attrs.get("graphnas:source", method))))
+            asked += 1
+        for trial, value in batch:
+            study.tell(trial, value, state=TrialState.FAIL if value is None else None)
+    seconds = time.process_time() - started
+    best = np.maximum.accumulate([value for _, value, _ in found])
+    # The architecture that holds the record after each query.
+    holder = np.maximum.accumulate(np.where(np.diff(best, prepend=-np.inf) > 0, np.arange(queries), 0))
+    further = [benchmark.further(found[row][0]) for row in holder.tolist()]
+    return Run(
+        protocol=protocol.name,
+        method=method,
+        seed=seed,
+        best=best.round(7).tolist(),
+        source=[source for _, _, source in found],
+        cost=[_known(benchmark.cost(architecture)) for architecture, _, _ in found],
+        further={title: [_known(one[title]) for one in further] for title in protocol.further},
+        best_architecture=found[int(holder[-1])][0].to_json(),
+        repeats=repeats,
+        seconds=round(seconds, 2),
+    )
+
+
+def make_method(benchmark: Benchmark, method: str, seed: int, encoder: Any) -> optuna.samplers.BaseSampler:
+    """The sampler of a method."""
+    if method in OPTUNA:
+        return OPTUNA[method](seed)
+    if method not in METHODS:
+        raise ValueError(f"Expected a method out of {', '.join(METHODS)}, but got {method!r}")
+    return studies.make_sampler(method, benchmark.space, encoder=encoder, candidates=benchmark.candidates, seed=seed)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 7)
