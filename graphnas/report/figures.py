@@ -26,7 +26,8 @@ SOURCE_COLOURS = {
     "random": "#98a2b0",
     "fallback": "#c2475b",
 }
-_INK = "#3d4652"
+INK = "#3d4652"
+"""Colour of text and axes."""
 
 
 def source_kind(source: str) -> str:
@@ -59,7 +60,7 @@ def incumbent_curve(
     Returns:
         An SVG document whose text stays text.
     """
-    figure, axes = _axes(7.2, 3.6)
+    figure, axes = new_axes(7.2, 3.6)
     order = np.asarray(values, dtype=float)
     best = np.maximum.accumulate(order) if maximize else np.minimum.accumulate(order)
     axes.step(numbers, best, where="post", color="#d1722a", linewidth=2, zorder=2, label="best so far")
@@ -85,8 +86,8 @@ def incumbent_curve(
     axes.set_xlabel("trial")
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(figure, axes)
-    return _svg(figure, "incumbent")
+    outside_legend(figure, axes)
+    return to_svg(figure, "incumbent")
 
 
 def latent_map(
@@ -108,7 +109,7 @@ def latent_map(
     ground, trials = (background - centre) @ components.T, (points - centre) @ components.T
     if components.shape[0] < 2:
         ground, trials = (np.pad(array, ((0, 0), (0, 1))) for array in (ground, trials))
-    figure, axes = _axes(7.2, 4.6)
+    figure, axes = new_axes(7.2, 4.6)
     axes.scatter(ground[:, 0], ground[:, 1], s=7, color="#9aa3ae", alpha=0.5, linewidths=0, label="random cells")
     low = float(np.quantile(values, 0.1))
     shown = axes.scatter(
@@ -133,11 +134,11 @@ def latent_map(
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second principal component")
     bar = figure.colorbar(shown, ax=axes, extend="min", pad=0.02)
-    bar.set_label(label, color=_INK)
+    bar.set_label(label, color=INK)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=_INK, labelsize=9)
-    _legend(figure, axes)
-    return _svg(figure, "latent")
+    bar.ax.tick_params(colors=INK, labelsize=9)
+    outside_legend(figure, axes)
+    return to_svg(figure, "latent")
 
 
 def loss_curve(history: Sequence[Mapping[str, float]]) -> str:
@@ -149,7 +150,7 @@ def loss_curve(history: Sequence[Mapping[str, float]]) -> str:
     Returns:
         An SVG document whose text stays text.
     """
-    figure, axes = _axes(7.2, 3.6)
+    figure, axes = new_axes(7.2, 3.6)
     steps = [row["step"] for row in history]
     lines = (
         ("loss", "loss", "#d1722a"),
@@ -165,33 +166,35 @@ def loss_curve(history: Sequence[Mapping[str, float]]) -> str:
         axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(figure, axes)
-    return _svg(figure, "loss")
+    outside_legend(figure, axes)
+    return to_svg(figure, "loss")
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches with one plot in the style of all our figures."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
-    axes.tick_params(colors=_INK, labelsize=9)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    """One line above the axes, where it hides no point."""
+def outside_legend(figure: Figure, axes: Axes, *, columns: int | None = None) -> None:
+    """Above the axes, where it hides no point; in one line if `columns` is None."""
     handles, labels = axes.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside upper left", ncols=len(labels))
+    columns = len(labels) if columns is None else columns
+    legend = figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside upper left", ncols=columns)
     for entry in legend.get_texts():
-        entry.set_color(_INK)
+        entry.set_color(INK)
 
 
-def _svg(figure: Figure, prefix: str) -> str:
+def to_svg(figure: Figure, prefix: str) -> str:
     """The figure as SVG, equal for equal data, with identifiers that stay unique beside another figure's."""
     import matplotlib
 
@@ -208,4 +211,4 @@ def _svg(figure: Figure, prefix: str) -> str:
 
 def follow_text_colour(svg: str) -> str:
     """The figure with its ink in the colour of the text around it, for pages with a dark mode."""
-    return svg.replace(_INK, "currentColor")
+    return svg.replace(INK, "currentColor")

@@ -1,0 +1,224 @@
+"""`graphnas bench`: compare search methods on benchmark tables."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphnas.cli.console import (
+    BadData,
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    set_threads,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from graphnas.bench import Protocol, Run
+
+_METHODS = "latent-bo,evolution,random"
+
+
+def bench(
+    protocols: Annotated[
+        list[str], typer.Argument(metavar="PROTOCOL...", help="p101-full, p101-val, p201 or enas; one or more.")
+    ],
+    methods: Annotated[
+        str, typer.Option("--methods", help="Names with commas between; the first is what others are compared with.")
+    ] = _METHODS,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of each method.")] = 10,
+    first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first search.")] = 0,
+    queries: Annotated[
+        int | None, typer.Option("--queries", min=1, help="Queries of a search; the protocol's if not given.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Proposals at a time; the protocol's if not given.")
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option("--encoder", metavar="SPACE=ENCODER", help="Encoder of a space; that of its name if not given."),
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Searches at a time, one thread each.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder of results; what it holds is not repeated.")] = (
+        Path("results/bench")
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Compare search methods on tables: every proposal is looked up, and every class of architectures counts once.
+
+    The folder then holds results.json (equal for equal seeds), timings.json, curves and mean ranks as SVG, and the
+    checklist of best practices. A comparison that was stopped goes on when the same command is typed again; more seeds
+    or methods add to it.
+
+    [bold]Example[/bold]
+
+      graphnas bench p101-full p201 --methods latent-bo,bananas,evolution,random --seeds 20 --processes 2
+    """
+    set_threads(1)
+    from graphnas import studies
+    from graphnas.bench import compare, run
+
+    names = [name for name in methods.split(",") if name]
+    unknown = [name for name in names if name not in run.METHODS]
+    if unknown or not names:
+        raise typer.BadParameter(f"--methods {methods!r}: expected names out of {', '.join(run.METHODS)}")
+    try:
+        chosen = compare.named(list(dict.fromkeys(protocols)), queries=queries, batch=batch)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    names = list(dict.fromkeys(names))
+    numbers = range(first_seed, first_seed + seeds)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        optima = {protocol.name: _optimum(protocol) for protocol in chosen}
+        with _progress() as progress:
+            runs = compare.compare(
+                chosen, names, numbers, out, encoders=_encoders(encoder), processes=processes, progress=progress
+            )
+    except (FileNotFoundError, ValueError) as error:
+        raise BadData(str(error)) from None
+    report = compare.report(runs, chosen, optima)
+    command = shlex.join(studies.environment(first_seed)["command"])
+    with writing(out):
+        _write(out, runs, chosen, names, numbers, report, optima, command)
+    if as_json:
+        print_json({"folder": str(out), **report})
+        return
+    _print(report)
+    typer.echo(f"Written to {out}/")
+
+
+def _encoders(given: Sequence[str] | None) -> dict[str, str]:
+    found = {}
+    for text in given or ():
+        space, sign, name = text.partition("=")
+        if not (space and sign and name):
+            raise typer.BadParameter(f"--encoder {text!r}: expected SPACE=ENCODER, such as nasbench101=mine")
+        # Workers have a folder of their own.
+        found[space] = str(Path(name).absolute()) if Path(name).is_dir() else name
+    return found
+
+
+def _optimum(protocol: Protocol) -> float:
+    import numpy as np
+
+    from graphnas.evaluate import open_table
+
+    return float(np.nanmax(open_table(protocol.space).column(protocol.query)))
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    """A bar on a terminal, a line for each search elsewhere; both on standard error."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = Console(stderr=True)
+
+    def text(run: Run) -> str:
+        return f"{run.protocol}  {run.method}  seed {run.seed}  {100 * run.best[-1]:.3f}"
+
+    if not screen.is_terminal:
+        yield lambda run, done, total: typer.echo(f"{text(run)}  {done}/{total}", err=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda run, done, total: bars.update(task, description=text(run), completed=done, total=total)
+
+
+def _write(
+    out: Path,
+    runs: Sequence[Run],
+    protocols: Sequence[Protocol],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    report: dict[str, Any],
+    optima: dict[str, float],
+    command: str,
+) -> None:
+    from graphnas import studies
+    from graphnas.bench.checklist import checklist
+    from graphnas.bench.statistics import curves
+    from graphnas.report.bench_figures import critical_differences, search_curves
+
+    studies.write_text(out / "results.json", json.dumps(report, indent=1) + "\n")
+    timings = {
+        "command": command,
+        "environment": studies.environment(seeds[0]),
+        "cpu_seconds": {
+            protocol.name: {
+                method: [run.seconds for run in runs if (run.protocol, run.method) == (protocol.name, method)]
+                for method in methods
+            }
+            for protocol in protocols
+        },
+    }
+    studies.write_text(out / "timings.json", json.dumps(timings, indent=1) + "\n")
+    for protocol in protocols:
+        by_method = {
+            method: 100 * curves([run for run in runs if (run.protocol, run.method) == (protocol.name, method)])
+            for method in methods
+        }
+        drawn = search_curves(by_method, ylabel=f"{protocol.query}, %", optimum=100 * optima[protocol.name])
+        studies.write_text(out / f"{protocol.name}.svg", drawn)
+    if "ranks" in report:
+        ranks = report["ranks"]
+        drawn = critical_differences(ranks["mean"], ranks["critical_difference"], ranks["cliques"])
+        studies.write_text(out / "ranks.svg", drawn)
+    studies.write_text(out / "checklist.md", checklist(protocols, methods, seeds, command))
+
+
+def _print(report: dict[str, Any]) -> None:
+    for protocol in report["protocols"].values():
+        rows = []
+        for method, one in protocol["methods"].items():
+            figures = zip(one["mean"], one["standard_error"], strict=True)
+            optimum = one["at_optimum"][-1]
+            rows.append((method, len(one["seeds"]), *(_figure(*pair) for pair in figures), f"{optimum:.0%}"))
+        columns = ("method", "seeds", *map(str, protocol["places"]), "at optimum")
+        print_table(f"{protocol['title']}: best queried, %, mean ± standard error", columns, rows, right="seeds")
+        first = next(iter(protocol["methods"]))
+        rows = [
+            (
+                f"{first} - {method}",
+                *(
+                    f"{_figure(gap, error, signed=True)}{'' if p is None else f'  p {p:.2g}'}"
+                    for gap, error, p in zip(one["difference"], one["standard_error"], one["p"], strict=True)
+                ),
+            )
+            for method, one in protocol["paired"].items()
+        ]
+        if rows:
+            print_table("Paired by seed", ("", *map(str, protocol["places"])), rows)
+    if "ranks" in report:
+        ranks = report["ranks"]
+        console().print(
+            f"Mean ranks over {ranks['blocks']} seeds of protocols: "
+            + ", ".join(f"{method} {rank:.2f}" for method, rank in ranks["mean"].items())
+            + f"; they differ where more than {ranks['critical_difference']:.2f} apart",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _figure(mean: float, error: float | None, *, signed: bool = False) -> str:
+    """Percent with error."""
+    text = f"{100 * mean:{'+' if signed else ''}.3f}"
+    return text if error is None else f"{text} ± {100 * error:.3f}"

@@ -1,0 +1,113 @@
+"""Figures of comparisons as SVG: curves with bands, and critical differences of mean ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphnas.report.figures import INK, new_axes, outside_legend, to_svg
+
+FloatArray = NDArray[np.float64]
+
+_COLOURS = (
+    "#d1722a",
+    "#2f6fb7",
+    "#2b8c96",
+    "#8b5bb5",
+    "#c2475b",
+    "#6b7480",
+    "#a08b2d",
+    "#4c9a52",
+    "#b0609a",
+    "#7a5a3c",
+)
+
+
+def search_curves(
+    curves: Mapping[str, FloatArray], *, ylabel: str, optimum: float | None = None, first: int = 5
+) -> str:
+    """Draw the mean of the best value so far against the query, with a band of two standard errors.
+
+    Args:
+        curves: `seeds x queries` best values so far, by method.
+        ylabel: Name of the value.
+        optimum: Value of a dashed line; none if None.
+        first: Queries that are left out at the beginning, where values would flatten the rest.
+
+    Returns:
+        An SVG document whose text stays text.
+    """
+    figure, axes = new_axes(7.2, 4.4)
+    for (method, values), colour in zip(curves.items(), _cycle(len(curves)), strict=True):
+        query = np.arange(1, values.shape[1] + 1)
+        mean = values.mean(0)
+        axes.plot(query[first:], mean[first:], color=colour, linewidth=1.8, label=method)
+        if len(values) > 1:
+            band = 2 * values.std(0, ddof=1) / np.sqrt(len(values))
+            axes.fill_between(
+                query[first:], (mean - band)[first:], (mean + band)[first:], color=colour, alpha=0.15, linewidth=0
+            )
+    if optimum is not None:
+        axes.axhline(optimum, color=INK, linewidth=1, linestyle="--", label="optimum")
+    axes.set_xlabel("unique architectures queried")
+    axes.set_ylabel(ylabel)
+    outside_legend(figure, axes, columns=5)
+    return to_svg(figure, "curves")
+
+
+def critical_differences(ranks: Mapping[str, float], difference: float, cliques: Sequence[Sequence[str]]) -> str:
+    """Draw mean ranks on a line, with bars that join methods which do not differ (Demsar 2006, JMLR 7, Sec. 3.2.2).
+
+    Args:
+        ranks: Mean rank of each method, best first.
+        difference: The critical difference.
+        cliques: Groups of methods that do not differ.
+
+    Returns:
+        An SVG document whose text stays text.
+    """
+    names = list(ranks)
+    half = (len(names) + 1) // 2
+    height = 1.2 + 0.3 * half + 0.16 * len(cliques)
+    figure, axes = new_axes(7.2, height)
+    axes.grid(visible=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.set_yticks([])
+    low, high = 1.0, float(len(names))
+    top = 0.0
+    axes.plot([low, high], [top, top], color=INK, linewidth=1.2)
+    for tick in range(1, len(names) + 1):
+        axes.plot([tick, tick], [top, top + 0.12], color=INK, linewidth=1)
+        axes.text(tick, top + 0.2, str(tick), ha="center", va="bottom", fontsize=9, color=INK)
+    axes.plot([low, low + difference], [top + 0.75, top + 0.75], color=INK, linewidth=2)
+    axes.text(low, top + 0.85, f"critical difference {difference:.2f}", fontsize=9, color=INK, va="bottom")
+    bars = 0.18 * len(cliques)
+    for place, name in enumerate(names):
+        left = place < half
+        level = -(bars + 0.3 + 0.32 * (place if left else len(names) - 1 - place))
+        edge = low - 0.3 if left else high + 0.3
+        axes.plot([ranks[name], ranks[name], edge], [top, level, level], color=INK, linewidth=0.8)
+        axes.text(
+            edge + (-0.06 if left else 0.06),
+            level,
+            f"{name}  {ranks[name]:.2f}",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=9,
+            color=INK,
+        )
+    for number, group in enumerate(cliques):
+        level = -(0.15 + 0.18 * number)
+        ends = [ranks[group[0]] - 0.04, ranks[group[-1]] + 0.04]
+        axes.plot(ends, [level, level], color=_COLOURS[0], linewidth=3.5, solid_capstyle="round")
+    width = high - low
+    axes.set_xlim(low - 0.35 - 0.28 * width, high + 0.35 + 0.28 * width)
+    axes.set_ylim(-(bars + 0.5 + 0.32 * (half - 1)), 1.3)
+    axes.set_xticks([])
+    return to_svg(figure, "ranks")
+
+
+def _cycle(n: int) -> list[str]:
+    return [_COLOURS[row % len(_COLOURS)] for row in range(n)]
