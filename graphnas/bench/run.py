@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ OPTUNA: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 METHODS = (*studies.SAMPLERS, *OPTUNA)
 """Names of what can be compared."""
 
-_REPEATS = 50  # proposals for one query: of what is known, or not to be queried, no value is used up
+_REPEATS = 50  # proposals in a row that use up no query before a random architecture takes their place
+_DRAWS = 10_000  # random architectures looked through for one that is new
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
     """One search with one seed.
 
     A batch of proposals is asked for, looked up and told. A proposal of a class that was queried before, or of one that
-    is not among the candidates, uses up no query; its trial gets the known value or fails.
+    is not among the candidates, uses up no query; its trial gets the known value or fails. After fifty of these in a
+    row a random new architecture is queried instead, and its source says so.
 
     Args:
         benchmark: The protocol with its data.
@@ -68,7 +70,8 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
         encoder: For the methods that search in a latent space.
 
     Raises:
-        ValueError: if there is no such method, or it needs an encoder or takes no list of candidates.
+        ValueError: if there is no such method, it needs an encoder or takes no list of candidates, or there are fewer
+            architectures than queries.
     """
     protocol, space = benchmark.protocol, benchmark.space
     queries = protocol.places[-1]
@@ -76,7 +79,7 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
     study = optuna.create_study(direction="maximize", sampler=make_method(benchmark, method, seed, encoder))
     values: dict[str, float] = {}
     found: list[tuple[Architecture, float, str]] = []
-    repeats = 0
+    repeats = in_a_row = 0
     while len(found) < queries:
         batch: list[tuple[Trial, float | None]] = []
         asked = 0
@@ -86,18 +89,19 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
             key = space.hash(architecture)
             listed = benchmark.candidates is None or key in benchmark.candidates.architectures
             if key in values or not listed:
-                repeats += 1
-                if repeats > _REPEATS * queries:
-                    raise RuntimeError(f"{method} with seed {seed} proposed {repeats:,} known architectures")
+                repeats, in_a_row = repeats + 1, in_a_row + 1
                 batch.append((trial, values.get(key)))
+                if in_a_row % _REPEATS == 0:
+                    study.enqueue_trial(space.parameters(_random_new(benchmark, values, (seed, len(found)))))
                 continue
             if benchmark.candidates is not None:
                 # The class may have several members; the listed one was measured.
                 architecture = benchmark.candidates.architectures[key]
             values[key] = benchmark.value(architecture)
             batch.append((trial, values[key]))
-            found.append((architecture, values[key], str(trial.user_attrs.get("graphnas:source", method))))
-            asked += 1
+            source = trial.user_attrs.get("graphnas:source", method)
+            found.append((architecture, values[key], "random: repeated proposals" if in_a_row >= _REPEATS else source))
+            asked, in_a_row = asked + 1, 0
         for trial, value in batch:
             study.tell(trial, value, state=TrialState.FAIL if value is None else None)
     seconds = time.process_time() - started
@@ -117,6 +121,21 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
         repeats=repeats,
         seconds=round(seconds, 2),
     )
+
+
+def _random_new(benchmark: Benchmark, known: Mapping[str, float], entropy: tuple[int, int]) -> Architecture:
+    """A random architecture that was not queried."""
+    rng, space = np.random.default_rng(entropy), benchmark.space
+    if benchmark.candidates is not None:
+        left = [key for key in benchmark.candidates.hashes if key not in known]
+        if left:
+            return benchmark.candidates.architectures[left[int(rng.integers(len(left)))]]
+    else:
+        cells = space.sample_arrays(_DRAWS, rng)
+        for row, key in enumerate(space.hashes(cells)):
+            if key not in known:
+                return space.from_arrays(space.take(cells, np.array([row])))[0]
+    raise ValueError(f"Expected more architectures than queries, but all {len(known):,} found were queried")
 
 
 def make_method(benchmark: Benchmark, method: str, seed: int, encoder: Any) -> optuna.samplers.BaseSampler:
