@@ -151,3 +151,19 @@ def test_lists_of_unequal_length_and_gaps_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"{name}\.parquet: .*{reason}"):
             table.column("ops" if name == "unequal" else "index")
         assert np.isnan(table.column("c10_val_200")).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_the_architecture_of_a_row_is_found_in_that_row(name: str) -> None:
+    try:
+        table = TABLES[name].open()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    rows = np.linspace(0, len(table) - 1, 20).astype(int).tolist()
+    architectures = table.architectures(rows)
+    assert architectures == some_architectures(table, rows)
+    values = table.column(table.query)
+    found = [table.row(architecture) for architecture in architectures]
+    # A row that equals an earlier one is found there, with the same value.
+    assert [values[row] for row in found] == [values[row] for row in rows]
+    assert sum(row == wanted for row, wanted in zip(found, rows, strict=True)) >= 18
