@@ -8,7 +8,6 @@ import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +41,7 @@ from graphnas.cli.objectives import (
     test_best,
     value_label,
 )
+from graphnas.cli.samplers import Sampler
 
 if TYPE_CHECKING:
     import optuna
@@ -52,21 +52,6 @@ if TYPE_CHECKING:
     from graphnas.spaces import Space
 
 _COVERAGE = 0.01  # least share of a space that a table must hold to be searched
-
-
-class Sampler(StrEnum):
-    """What proposes cells."""
-
-    latent_bo = "latent-bo"
-    gradient = "gradient"
-    random = "random"
-    evolution = "evolution"
-    local_search = "local-search"
-    feature_bo = "feature-bo"
-    bananas = "bananas"
-    npenas = "npenas"
-    forest = "forest"
-    xgboost = "xgboost"
 
 
 def search(

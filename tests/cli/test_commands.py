@@ -20,7 +20,6 @@ from graphnas.cell import Architecture
 from graphnas.cli.main import app
 from graphnas.report.page import parameter_count
 from graphnas.spaces import Space
-from graphnas.studies import LATENT_SAMPLERS, SAMPLERS
 
 COMMANDS = (
     *(["spaces", name] for name in ("list", "show", "check", "sample", "draw")),
@@ -168,22 +167,6 @@ def test_search_leaves_a_folder_and_goes_on_in_it(small_space: Path, small_table
     assert again.exit_code == 0, again.stderr
     assert "Best 5 of 8 trials" in again.stdout
     assert str(out) in again.stdout
-
-
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("random", "evolution", "latent-bo")])
-def test_every_sampler_searches_a_table_and_goes_on(
-    small_space: Path, small_table: Path, tmp_path: Path, sampler: str
-) -> None:
-    if sampler == "xgboost":
-        pytest.importorskip("xgboost")
-    out = tmp_path / "found"
-    objective = ("--objective", f"table:{small_table}", "--sampler", sampler, "--workers", 0, "--out", out)
-    encoder = ("--encoder", "nasbench101") if sampler in LATENT_SAMPLERS else ()
-    result = run("search", "nasbench101", "--limit", "max_vertices=5", *objective, *encoder, "--trials", 12)
-    assert result.exit_code == 0, result.stderr
-    result = run("search", "--resume", out, "--trials", 14, "--json")
-    assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["trials"] == 14
 
 
 @pytest.mark.parametrize("space", Space.names())
