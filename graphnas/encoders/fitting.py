@@ -160,7 +160,7 @@ def fit(
         row = log.row()
         if validation is not None and rank == 0 and state.step % 1000 == 0:
             row["reconstruction"] = reconstruction(model, validation)
-            row["active_units"] = active_units(model, validation)
+            row["active_units"] = active_units(model, validation, recipe.noise)
             objective.train()
             if row["done"] > 0.5:
                 refuse_collapse(int(row["active_units"]), model)
@@ -198,7 +198,7 @@ def fit(
     if store is not None and rank == 0:
         store.save(state.state_dict() | rate.state_dict() | log.state_dict())
     objective.eval()
-    standardise_latents(model, cells)
+    standardise_latents(model, cells, recipe.noise)
     return log.history
 
 

@@ -22,15 +22,28 @@ class CollapseError(RuntimeError):
 
 
 @torch.no_grad()
-def active_units(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays) -> int:
-    """How many of a cell's latent units have a mean KL divergence above 0.1 nats, before latents are standardised."""
+def active_units(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays, noise: float) -> int:
+    """How many of a cell's latent units carry something, before latents are standardised.
+
+    A unit does if its mean KL divergence is above 0.1 nats, or if its means vary as much against what is added to them:
+    a model that is fitted with next to no noise can tell cells apart by means close to the origin.
+
+    Args:
+        model: The autoencoder.
+        architectures: Some of those it is fitted to.
+        noise: Factor of the posterior's standard deviation in the fit.
+    """
     arrays = model.arrays(architectures)
     ops = torch.from_numpy(arrays.ops).long().to(model.device)
-    return _active(*model.encoder(ops, torch.from_numpy(arrays.adjacency).float().to(model.device)))
+    mu, logvar = model.encoder(ops, torch.from_numpy(arrays.adjacency).float().to(model.device))
+    return _active(mu, logvar, noise)
 
 
-def _active(mu: Tensor, logvar: Tensor) -> int:
-    return int((kl_to_standard_normal(mu, logvar).mean(0) > 0.1).sum())
+def _active(mu: Tensor, logvar: Tensor, noise: float) -> int:
+    informed = kl_to_standard_normal(mu, logvar).mean(0) > 0.1
+    # With all of the noise, means of this variance have a KL divergence of 0.1 nats.
+    apart = mu.var(0, unbiased=False) > 0.2 * noise**2 * logvar.exp().mean(0)
+    return int((informed | apart).sum())
 
 
 def refuse_collapse(active: int, model: CellAutoencoder) -> None:
@@ -40,7 +53,7 @@ def refuse_collapse(active: int, model: CellAutoencoder) -> None:
 
 
 @torch.no_grad()
-def standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
+def standardise_latents(model: CellAutoencoder, cells: TrainingCells, noise: float = 1.0) -> None:
     """Set the model's shift and scale so that N(0, I) is the prior to sample from.
 
     Each latent of the training cells gets mean 0. Its variance would be 1 if they were normal and independent. They are
@@ -50,6 +63,7 @@ def standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     Args:
         model: A fitted autoencoder, in evaluation mode; changed in place.
         cells: What it was fitted to.
+        noise: As in `active_units`.
 
     Raises:
         CollapseError: if fewer than two latent units (or the only one) are active.
@@ -64,7 +78,7 @@ def standardise_latents(model: CellAutoencoder, cells: TrainingCells) -> None:
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
     variance = mu.var(0, unbiased=False) + logvar.exp().mean(0)
     if cells.ops.shape[0] > 2:
-        refuse_collapse(_active(mu, logvar), model)
+        refuse_collapse(_active(mu, logvar, noise), model)
     model.shift.copy_(mu.mean(0))
     model.scale.copy_(variance.sqrt())
     if not isinstance(model.decoder, DerivationDecoder):
