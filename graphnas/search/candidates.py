@@ -47,6 +47,23 @@ class Candidates:
         return space.from_arrays(space.take(self.cells, np.array([row])))[0]
 
 
+def check_encoder(space: Space, encoder: Encoder) -> None:
+    """Refuse what cannot encode and decode the architectures of a space.
+
+    Raises:
+        TypeError: if it is no autoencoder.
+        ValueError: if it is one of other cells.
+    """
+    if not hasattr(encoder, "decode_arrays"):
+        raise TypeError(f"Expected encoder to encode and decode, as a CellAutoencoder does, but got {encoder!r:.200}")
+    own = getattr(encoder, "space", space)
+    if own.vocabulary != space.vocabulary or own.cell_names != space.cell_names:
+        raise ValueError(
+            f"Expected an encoder of cells {', '.join(space.cell_names)} over {space.vocabulary}, but got one of "
+            f"{', '.join(own.cell_names)} over {own.vocabulary}"
+        )
+
+
 class CandidateSource:
     """Turns latent points and edits into candidates: decoded, re-encoded, de-duplicated.
 
@@ -56,16 +73,7 @@ class CandidateSource:
     """
 
     def __init__(self, space: Space, encoder: Encoder) -> None:
-        if not hasattr(encoder, "decode_arrays"):
-            raise TypeError(
-                f"Expected encoder to encode and decode, as a CellAutoencoder does, but got {encoder!r:.200}"
-            )
-        own = getattr(encoder, "space", space)
-        if own.vocabulary != space.vocabulary or own.cell_names != space.cell_names:
-            raise ValueError(
-                f"Expected an encoder of cells {', '.join(space.cell_names)} over {space.vocabulary}, but got one of "
-                f"{', '.join(own.cell_names)} over {own.vocabulary}"
-            )
+        check_encoder(space, encoder)
         self.space = space
         self.encoder = encoder
         self._edits: dict[str, Candidates] = {}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture
 from graphnas.search.candidates import Candidates, CandidateSource, Encoder
+from graphnas.search.metric import MetricEncoder
 from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
 from graphnas.search.surrogate import (
     ModelFittingError,
@@ -50,9 +51,8 @@ class LatentBOSampler(CellSampler):
     - `edit`: architectures one edit away from the best, and from the most promising of these.
 
     A decoder is not the inverse of its encoder, so every candidate is encoded again and judged where it truly lies.
-    Known architectures are dropped. Every second proposal is the best candidate of the acquisition, the others are the
-    best of all. Running trials count as observed at their predicted mean (Desautels et al. 2014, GP-BUCB), so
-    proposals made in parallel differ and spread.
+    Known architectures are dropped, and the best of all others is proposed. Running trials count as observed at their
+    predicted mean (Desautels et al. 2014, GP-BUCB), so proposals made in parallel differ and spread.
 
     Where this is impossible the sampler proposes a random architecture, and the source says why: `fallback: fewer
     than two finite values`, `fallback: all values are equal`, `fallback: the model could not be fitted`, `fallback:
@@ -63,6 +63,8 @@ class LatentBOSampler(CellSampler):
         encoder: Its latent means should be about standard normal over the space.
         predictor: Fits a BoTorch model with one outcome to `n x d` latent means and `n x 1` normal scores in double
             precision; an isotropic Gaussian process if None.
+        metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
+            they say of a cell's structure, or as they are.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition.
         n_startup_trials: Number of random architectures before the first model.
         seed: Makes proposals a function of the study's trials.
@@ -81,6 +83,7 @@ class LatentBOSampler(CellSampler):
         encoder: Encoder,
         *,
         predictor: Callable[[Tensor, Tensor], Model] | None = None,
+        metric: bool = True,
         candidates: Sequence[Architecture] | CandidateList | None = None,
         n_startup_trials: int = 10,
         seed: int | None = None,
@@ -90,7 +93,7 @@ class LatentBOSampler(CellSampler):
             raise ValueError(f"Expected n_startup_trials to be at least 0, but got {n_startup_trials}")
         self.predictor = fit_gaussian_process if predictor is None else predictor
         self.n_startup_trials = n_startup_trials
-        self._source = CandidateSource(space, encoder)
+        self._source = CandidateSource(space, MetricEncoder(space, encoder) if metric else encoder)
         self._listed = None if self.candidates is None else self._source.listed(self.candidates, "acquisition")
         self._latents: dict[str, Tensor] = {}
         self._deviation: Tensor | None = None
@@ -110,13 +113,10 @@ class LatentBOSampler(CellSampler):
             model = self._model(history)
             kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / len(values))))
             blocks = self._candidates(model, kappa, history, rng)
-            best = self._best(model, kappa, blocks, history, self._takes_any(history))
+            best = self._best(model, kappa, blocks, history)
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
         return best or self.random_proposal(history, rng, "fallback: no new candidate")
-
-    def _takes_any(self, history: History) -> bool:
-        return len(history.hashes) % 2 == 1
 
     def _encoded(self, architectures: dict[str, Architecture]) -> Tensor:
         """`n x d` latent means of known architectures, by hash."""
@@ -221,7 +221,7 @@ class LatentBOSampler(CellSampler):
         """Edits of incumbents, and the edits of the most promising of them."""
         found = list(edits)
         for _ in range(_EXPANSIONS if edits else 0):
-            best = self._best(model, kappa, found, history, True)
+            best = self._best(model, kappa, found, history)
             # Edits whose own edits are among the candidates already do not count again.
             if best is None:
                 break
@@ -231,30 +231,20 @@ class LatentBOSampler(CellSampler):
             found.append(block)
         return found
 
-    def _best(
-        self, model: Model, kappa: float, blocks: list[Candidates], history: History, any_source: bool
-    ) -> Proposal | None:
-        """The best new candidate: of the first block that has one, or of all."""
+    def _best(self, model: Model, kappa: float, blocks: list[Candidates], history: History) -> Proposal | None:
+        """The best new candidate; one that several sources found belongs to the first."""
         seen = set(history.hashes)
-        fresh: list[tuple[Candidates, list[int]]] = []
+        fresh: list[tuple[Candidates, int]] = []
         for block in blocks:
             rows = [row for row, key in enumerate(block.hashes) if key not in seen]
             seen.update(block.hashes[row] for row in rows)
-            if rows:
-                fresh.append((block, rows))
-                if not any_source:
-                    break
+            fresh += [(block, row) for row in rows]
         if not fresh:
             return None
         with torch.no_grad():
-            values = upper_confidence_bound(model, torch.cat([block.z[rows] for block, rows in fresh]), kappa)
-        place = int(values.argmax())
-        for block, rows in fresh:
-            if place < len(rows):
-                row = rows[place]
-                return Proposal(block.architecture(row, self.space), block.hashes[row], block.source)
-            place -= len(rows)
-        return None
+            values = upper_confidence_bound(model, torch.stack([block.z[row] for block, row in fresh]), kappa)
+        block, row = fresh[int(values.argmax())]
+        return Proposal(block.architecture(row, self.space), block.hashes[row], block.source)
 
 
 def _edit_distance(centres: Tensor, edits: list[Candidates]) -> float:
