@@ -138,13 +138,15 @@ def quality_of(record: Mapping[str, Any]) -> dict[str, float]:
 def summary(folder: Path) -> dict[str, Any]:
     """The line of an encoder in a list of them."""
     config, weights = config_of(folder), folder / "model.safetensors"
-    settings = config.get("encoder", {})
+    settings, vocabulary = config.get("encoder", {}), config.get("vocabulary", [])
+    if not isinstance(vocabulary, list) or not all(isinstance(label, str) for label in vocabulary):
+        raise BadData(f"{folder / 'config.toml'}: vocabulary: expected a list of names, but got {vocabulary!r:.80}")
     return {
         "name": folder.name,
         "space": config.get("space"),
         "latent_dim": settings.get("latent_dim") if isinstance(settings, dict) else None,
         "bytes": weights.stat().st_size if weights.is_file() else 0,
-        "vocabulary": config.get("vocabulary", []),
+        "vocabulary": vocabulary,
         "reconstruction": quality_of(record_of(folder)).get("reconstruction"),
         "folder": str(folder),
     }

@@ -46,10 +46,18 @@ def list_encoders(as_json: JsonOption = False) -> None:
     from graphnas.content import content_folder
 
     shipped, here = content_folder("encoders"), Path("encoders")
-    rows = [summary(path.parent) for path in sorted(shipped.glob("*/config.toml"))]
+    places = sorted(shipped.glob("*/config.toml"))
     if here.resolve() != shipped.resolve():
+        places += sorted(here.glob("*/config.toml"))
+    rows = []
+    for path in places:
+        try:
+            row = summary(path.parent)
+        except BadData as error:
+            typer.echo(f"Left out: {error}", err=True)
+            continue
         # Only those that come with graphnas go by their names alone.
-        rows += [{**summary(path.parent), "name": str(path.parent)} for path in sorted(here.glob("*/config.toml"))]
+        rows.append(row if path.is_relative_to(shipped) else {**row, "name": str(path.parent)})
     if as_json:
         print_json(rows)
         return
@@ -204,8 +212,17 @@ def evaluate(
             samples=samples,
             progress=progress,
         )
+    made = record_of(folder)
+    settings, environment_then = made.get("settings", {}), made.get("environment", {})
     report: dict[str, Any] = {
         "encoder": folder.name,
+        "training": {
+            "command": environment_then.get("command"),
+            "minutes": settings.get("minutes"),
+            "share": settings.get("share"),
+            "cpu_seconds": made.get("cpu_seconds"),
+            "steps": made.get("steps"),
+        },
         "space": model.space.name,
         "latent_dim": model.latent_dim,
         "split": {

@@ -287,11 +287,13 @@ def train(
         "history": thinned(history),
     }
     with writing(folder):
-        autoencoder.save_pretrained(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         studies.write_text(folder / "metrics.json", json.dumps(record, indent=1) + "\n")
         if history:
             studies.write_text(folder / "loss.svg", loss_curve(record["history"]))
         studies.write_text(folder / "README.md", card(loaded, record))
+        # Last: a folder that was killed before it holds no encoder, and the same command goes on with it.
+        autoencoder.save_pretrained(folder)
         # Only now is nothing lost with it.
         shutil.rmtree(checkpoint, ignore_errors=True)
     if as_json:

@@ -190,6 +190,7 @@ class CellAutoencoder(nn.Module):
         """
         if self.performance is None:
             raise ValueError("The autoencoder has no performance head: fit it with labels")
+        z = torch.as_tensor(z)
         if z.dim() != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"Expected z to be n x {self.latent_dim}, but got shape {tuple(z.shape)}")
         mean, variance = self.performance(self._inner(z.to(self.device, torch.float32)).reshape(z.shape))
@@ -277,6 +278,7 @@ class CellAutoencoder(nn.Module):
     ) -> CellArrays:
         """`decode` that ends at arrays."""
         space = space or self.space
+        z = torch.as_tensor(z)
         if z.dim() != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(f"Expected z to be n x {self.latent_dim}, but got shape {tuple(z.shape)}")
         if not (z.abs() <= LARGEST_LATENT).all():
@@ -372,7 +374,9 @@ class CellAutoencoder(nn.Module):
             model = cls(encoder, decoder, space)
             if "performance" in config:
                 model.add_performance_head(**config["performance"])
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, RuntimeError) as error:
+        except KeyError as error:
+            raise ValueError(f"{config_path}: {error.args[0]}: expected a setting, but it is missing") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, RuntimeError) as error:
             raise ValueError(f"{config_path}: {type(error).__name__}: {error}") from None
         except ValueError as error:
             raise error if str(config_path) in str(error) else ValueError(f"{config_path}: {error}") from None

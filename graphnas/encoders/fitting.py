@@ -29,6 +29,7 @@ from graphnas.spaces.edit_distance import cell_distance, has_cell_distance
 Progress = Callable[[Mapping[str, float]], None]
 
 _LABELLED = 128  # labelled architectures a step, beside the batch
+_CALIBRATED = 20  # of so many labels or more, a fifth calibrates the head's variances instead of training it
 _SAVE_EVERY = 60.0  # seconds between two checkpoints at most
 
 
@@ -66,8 +67,8 @@ def fit(
         targets: `n x t` further label-free statistics of the training cells, such as log parameters, for
             `structure_targets`.
         labels: Performance of each training architecture, larger is better; NaN where it is not known. They train the
-            model's performance head, which is added if it has none, together with the rest. Without labels a head that
-            the model has is taken away.
+            model's performance head, which is added if it has none, together with the rest; of 20 or more, a fifth
+            calibrates its variances instead. Without labels a head that the model has is taken away.
         seed: Seed of data order and noise. Equal seeds give equal weights on CPU unless `minutes` ends the run.
         device: Where to compute.
         minutes: Budget above 0, in CPU minutes on CPU and in minutes elsewhere; the schedule is then fitted to it.
@@ -110,6 +111,8 @@ def fit(
             f"Expected train to hold cells of {model.space.name} with {model.space.topology.settings}, but "
             f"{(~legal).sum():,} of {arrays.n:,} are not, the first in row {legal.argmin()}"
         )
+    if validation is not None:
+        validation = model.arrays(validation)
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     batch_size = min(recipe.batch_size, arrays.n)
     if batch_size < world:
@@ -125,8 +128,10 @@ def fit(
         torch.manual_seed(seed)
         objective = Objective(model, recipe, wanted.shape[1]).to(place).train()
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    one_cycle = recipe.schedule == "one_cycle"
     # Fused Adam is the fastest, its weight decay zero.
-    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+    betas = (0.9, 0.98 if one_cycle else 0.999)
+    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=betas, fused=True)
     run: nn.Module = objective
     if world > 1:
         # Without decisions on edges the part of the decoder that scores them has no gradient.
@@ -173,7 +178,7 @@ def fit(
         # The noise of a step depends on seed, step and process alone, so a resumed run needs no generator state.
         generator.manual_seed(int(np.random.SeedSequence((seed, state.step, rank)).generate_state(1, np.uint64)[0]))
         noise = torch.randn(len(rows), model.cell_dim, generator=generator, device=place)
-        warm = torch.tensor(min(1.0, done * 10), device=place)
+        warm = torch.tensor(min(1.0, done * 10) if one_cycle else 1.0, device=place)
         apart = _edits(model, arrays, rows) if recipe.metric and recipe.edits else None
         known: tuple[TrainingCells | None, Tensor | None] = (None, None)
         if labelled is not None:
@@ -182,7 +187,8 @@ def fit(
             terms = run(cells.take(rows).to(place), wanted[rows.to(place)], noise, warm, apart, *known)
         optimizer.zero_grad(set_to_none=True)
         terms[0].backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        if one_cycle:
+            nn.utils.clip_grad_norm_(parameters, 1.0)
         rate.before_step(done)
         optimizer.step()
         state.step += 1
@@ -198,6 +204,8 @@ def fit(
     if store is not None and rank == 0:
         store.save(state.state_dict() | rate.state_dict() | log.state_dict())
     objective.eval()
+    if labelled is not None:
+        labelled.calibrate(model)
     standardise_latents(model, cells, recipe.noise)
     return log.history
 
@@ -356,17 +364,31 @@ def reconstruction(model: CellAutoencoder, architectures: Sequence[Architecture]
 
 
 class _Labelled:
-    """The labelled architectures and their standardised labels."""
+    """The labelled architectures and their standardised labels; where there are enough, some calibrate the head."""
 
-    def __init__(self, cells: TrainingCells, labels: Tensor, parts: int) -> None:
+    def __init__(self, cells: TrainingCells, labels: Tensor, parts: int, seed: int) -> None:
         self.cells, self.labels, self.parts = cells, labels, parts
+        rows = np.random.default_rng(seed).permutation(len(labels))
+        apart = len(rows) // 5 if len(rows) >= _CALIBRATED else 0
+        self.apart, self.learned = rows[:apart], rows[apart:]
 
     def batch(self, rng: np.random.Generator, device: torch.device) -> tuple[TrainingCells, Tensor]:
-        """Some of them, on a device."""
-        number = len(self.labels)
-        rows = torch.from_numpy(rng.choice(number, min(number, _LABELLED), replace=False))
-        of_cells = (rows[:, None] * self.parts + torch.arange(self.parts)).flatten()
-        return self.cells.take(of_cells).to(device), self.labels[rows].to(device)
+        """Some of those learned from, on a device."""
+        return self._take(rng.choice(self.learned, min(len(self.learned), _LABELLED), replace=False), device)
+
+    @torch.no_grad()
+    def calibrate(self, model: CellAutoencoder) -> None:
+        """Fit the variances of the model's head to the errors on the labels that it did not learn from."""
+        if model.performance is None or not len(self.apart):
+            return
+        cells, labels = self._take(self.apart, model.device)
+        mu, _ = model.encoder(cells.ops.long(), cells.adjacency.float())
+        model.performance.calibrate(mu.reshape(len(labels), -1), labels)
+
+    def _take(self, rows: NDArray[np.int64], device: torch.device) -> tuple[TrainingCells, Tensor]:
+        places = torch.from_numpy(rows)
+        of_cells = (places[:, None] * self.parts + torch.arange(self.parts)).flatten()
+        return self.cells.take(of_cells).to(device), self.labels[places].to(device)
 
 
 def _labelled(model: CellAutoencoder, cells: TrainingCells, labels: NDArray[np.float64], seed: int) -> _Labelled:
@@ -388,7 +410,7 @@ def _labelled(model: CellAutoencoder, cells: TrainingCells, labels: NDArray[np.f
     head.label_std.fill_(spread or 1.0)
     standard = (torch.from_numpy(labels[rows]) - head.label_mean.cpu().double()) / head.label_std.cpu().double()
     of_cells = torch.from_numpy((rows[:, None] * parts + np.arange(parts)).ravel())
-    return _Labelled(cells.take(of_cells), standard.float(), parts)
+    return _Labelled(cells.take(of_cells), standard.float(), parts, seed)
 
 
 def _targets(model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.float64] | None, recipe: Recipe) -> Tensor:

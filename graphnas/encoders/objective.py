@@ -22,12 +22,13 @@ class Recipe:
     learning_rate: float = 3e-3
     """Adam's step size, its peak where the schedule is one-cycle."""
     schedule: Literal["one_cycle", "plateau"] = "one_cycle"
-    """`one_cycle`: warm-up and a cosine to zero over the whole run. `plateau`: constant, a tenth of it when the loss of
-    an epoch has not fallen for ten epochs."""
+    """`one_cycle`: step size and the KL's weight warm up over a tenth of the run, the step size then follows a cosine
+    to zero; gradients are clipped to norm 1, and Adam forgets faster (second beta 0.98). `plateau`, SVGe's: constant, a
+    tenth of it when the loss of an epoch has not fallen for ten epochs, and neither of the others."""
     noise: float = 1.0
     """Factor of the posterior's standard deviation when `z` is drawn."""
     beta: float = 0.02
-    """Weight of the KL divergence (nats a cell), reached after a tenth of the run."""
+    """Weight of the KL divergence (nats a cell)."""
     auxiliary: float = 8.0
     """Weight of the squared error of the label-free targets, predicted linearly from `z` and summed over them."""
     metric: float = 3.0
@@ -68,11 +69,12 @@ SVGE = Recipe(
     auxiliary=0.0,
     metric=0.0,
 )
-"""The published recipe of SVGe (Lukasik et al. 2020, arXiv 2010.04683)."""
+"""The published recipe of SVGe (Lukasik et al. 2020, arXiv 2010.04683), but for its length: 300 epochs."""
 
 SVGE_FINE_TUNING = replace(SVGE, learning_rate=1e-3, reconstruction=0.1, performance=0.9)
 """How SVGe fine-tunes a fitted encoder and decoder together with its predictor on labelled cells; here labels are
-standardised, where the published program predicts raw accuracies."""
+standardised, where the published program predicts raw accuracies, and every step takes labelled cells beside a batch
+of any cells, where it takes labelled cells alone."""
 
 TERMS = ("loss", "reconstruction_nats", "kl_nats", "auxiliary_error", "metric_error", "performance_loss")
 """Names of what `Objective` returns."""

@@ -28,8 +28,10 @@ class PerformanceHead(nn.Module, ABC):
         super().__init__()
         self.label_mean: Tensor
         self.label_std: Tensor
+        self.variance_factor: Tensor
         self.register_buffer("label_mean", torch.zeros(()))
         self.register_buffer("label_std", torch.ones(()))
+        self.register_buffer("variance_factor", torch.ones(()))
 
     @abstractmethod
     def standardised(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +44,21 @@ class PerformanceHead(nn.Module, ABC):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """`n x d` latent points to `n` means and variances, in the units of the labels."""
         mean, variance = self.standardised(z)
-        return mean * self.label_std + self.label_mean, variance * self.label_std.square()
+        return mean * self.label_std + self.label_mean, variance * self.variance_factor * self.label_std.square()
+
+    @torch.no_grad()
+    def calibrate(self, z: Tensor, labels: Tensor) -> None:
+        """Multiply all variances such that squared errors on labels that were not learned from are as large on average.
+
+        A head that claims no variances keeps that.
+
+        Args:
+            z: `n x d` latent points.
+            labels: `n` standardised labels.
+        """
+        mean, variance = self.standardised(z)
+        if bool((variance > 0).all()):
+            self.variance_factor.fill_(float(((labels - mean).square() / variance).mean().clamp(min=1e-3)))
 
 
 class EnsembleHead(PerformanceHead):

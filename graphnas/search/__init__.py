@@ -8,6 +8,7 @@ from graphnas.search.gradient import Ascended, GradientSearchSampler, gradient_s
 from graphnas.search.latent_bo import LatentBOSampler
 from graphnas.search.local_search import LocalSearchSampler
 from graphnas.search.npenas import NPENASSampler
+from graphnas.search.pareto_bo import LatentParetoSampler
 from graphnas.search.pool import PoolSampler
 from graphnas.search.sampler import CandidateList, CellSampler, RandomCellSampler
 from graphnas.search.trees import TreeEnsembleSampler
@@ -21,6 +22,7 @@ __all__ = [
     "FeatureBOSampler",
     "GradientSearchSampler",
     "LatentBOSampler",
+    "LatentParetoSampler",
     "LocalSearchSampler",
     "NPENASSampler",
     "PoolSampler",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.legality import legal_cells
-from graphnas.search.sampler import CandidateList
+from graphnas.search.sampler import CandidateList, Proposal
 from graphnas.spaces import Space
 
 
@@ -45,6 +45,10 @@ class Candidates:
     def architecture(self, row: int, space: Space) -> Architecture:
         """The architecture at a row."""
         return space.from_arrays(space.take(self.cells, np.array([row])))[0]
+
+    def proposal(self, row: int, space: Space) -> Proposal:
+        """The architecture at a row as a proposal of this source."""
+        return Proposal(self.architecture(row, space), self.hashes[row], self.source)
 
 
 def check_encoder(space: Space, encoder: Encoder) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,18 +11,10 @@ from botorch.models.model import Model
 from linear_operator.utils.errors import NanError, NotPSDError
 from torch import Tensor
 
-from graphnas.cell import Architecture
-from graphnas.search.candidates import Candidates, CandidateSource, Encoder
-from graphnas.search.metric import MetricEncoder
-from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
-from graphnas.search.surrogate import (
-    ModelFittingError,
-    fit_gaussian_process,
-    normal_scores,
-    predicted_mean,
-    upper_confidence_bound,
-)
-from graphnas.spaces import Space
+from graphnas.search.candidates import Candidates
+from graphnas.search.latent_sampler import LatentSampler, edit_distance, feasibility, new_rows
+from graphnas.search.sampler import History, Proposal
+from graphnas.search.surrogate import ModelFittingError, normal_scores, predicted_mean, upper_confidence_bound
 
 # Chosen on NAS-Bench-101 with seeds apart from those reported (runs/search_nasbench101.py).
 _KAPPA = 3.0  # weight of the standard deviation in the upper confidence bound at first,
@@ -36,10 +27,10 @@ _ASCENT_KAPPAS = (1.0, 2.0)  # factors of that weight among the points ascended,
 _RADIUS = 2.5  # of a trust region, in median distances from an incumbent to its one-edit neighbours
 _SAMPLES = 48  # points drawn around incumbents and from the prior
 _EXPANSIONS = 2  # best edits whose own edits join the candidates
-_SPREAD_OF = 256  # random architectures that show how far each latent dimension spreads
+_INFEASIBLE = -1e6  # below all values of the acquisition
 
 
-class LatentBOSampler(CellSampler):
+class LatentBOSampler(LatentSampler):
     """Bayesian optimisation over the latent points of an encoder.
 
     After random architectures, a Gaussian process on latent means predicts the normal scores of the outcomes (failed
@@ -60,12 +51,15 @@ class LatentBOSampler(CellSampler):
 
     Args:
         space: The space to search.
-        encoder: Its latent means should be about standard normal over the space.
-        predictor: Fits a BoTorch model with one outcome to `n x d` latent means and `n x 1` normal scores in double
+        encoder: Encodes and decodes its architectures.
+        predictor: Fits a BoTorch model with one outcome to `n x d` latent points and `n x 1` normal scores in double
             precision; an isotropic Gaussian process if None.
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
             they say of a cell's structure, or as they are.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition.
+        constraints_func: From a finished trial to numbers that are at most 0 where it meets its constraints, as
+            Optuna's own samplers take it. Candidates that likely violate one are proposed only where there are no
+            others.
         n_startup_trials: Number of random architectures before the first model.
         seed: Makes proposals a function of the study's trials.
 
@@ -77,117 +71,63 @@ class LatentBOSampler(CellSampler):
         ...     return optuna.create_study(direction="maximize", sampler=sampler)
     """
 
-    def __init__(
-        self,
-        space: Space,
-        encoder: Encoder,
-        *,
-        predictor: Callable[[Tensor, Tensor], Model] | None = None,
-        metric: bool = True,
-        candidates: Sequence[Architecture] | CandidateList | None = None,
-        n_startup_trials: int = 10,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(space, candidates=candidates, seed=seed)
-        if n_startup_trials < 0:
-            raise ValueError(f"Expected n_startup_trials to be at least 0, but got {n_startup_trials}")
-        self.predictor = fit_gaussian_process if predictor is None else predictor
-        self.n_startup_trials = n_startup_trials
-        self._source = CandidateSource(space, MetricEncoder(space, encoder) if metric else encoder)
-        self._listed = None if self.candidates is None else self._source.listed(self.candidates, "acquisition")
-        self._latents: dict[str, Tensor] = {}
-        self._deviation: Tensor | None = None
-        self._fitted: tuple[Any, Model] | None = None
-
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A random architecture at first, then the best new candidate under the upper confidence bound."""
-        if len(history.hashes) < self.n_startup_trials:
-            return self.random_proposal(history, rng)
-        values = [one.value for one in history.finished.values()]
-        finite = [value for value in values if math.isfinite(value)]
-        if len(finite) < 2:
-            return self.random_proposal(history, rng, "fallback: fewer than two finite values")
-        if len(set(values)) < 2:
-            return self.random_proposal(history, rng, "fallback: all values are equal")
+        first = self.startup_proposal(history, rng)
+        if first is not None:
+            return first
         try:
-            model = self._model(history)
-            kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / len(values))))
-            blocks = self._candidates(model, kappa, history, rng)
-            best = self._best(model, kappa, blocks, history)
+            kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / len(history.finished))))
+            acquisition = _Acquisition(*self._models(history), kappa)
+            best = self._best(acquisition, self._candidates(acquisition, history, rng), history)
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
         return best or self.random_proposal(history, rng, "fallback: no new candidate")
 
-    def _encoded(self, architectures: dict[str, Architecture]) -> Tensor:
-        """`n x d` latent means of known architectures, by hash."""
-        new = {key: one for key, one in architectures.items() if key not in self._latents}
-        if new:
-            self._latents.update(zip(new, self._source.encode(list(new.values())), strict=True))
-        return torch.stack([self._latents[key] for key in architectures])
-
-    def _model(self, history: History) -> Model:
-        """The model of the finished trials, in which running ones count as observed at their predicted mean."""
-        signature = tuple((key, repr(one.value)) for key, one in history.finished.items())
+    def _models(self, history: History) -> tuple[Model, list[Model]]:
+        """Models of outcomes and constraints; running trials count as observed at their predicted mean."""
+        signature = tuple((key, repr(one)) for key, one in history.finished.items())
         if self._fitted is None or self._fitted[0] != signature:
-            z = self._encoded({key: one.architecture for key, one in history.finished.items()})
+            z = self.encoded({key: one.architecture for key, one in history.finished.items()})
             model = self.predictor(z, normal_scores([one.value for one in history.finished.values()]))
             model.eval()
             with torch.no_grad():
                 predicted_mean(model, z[:1])  # fills the caches that conditioning extends
-            self._fitted = signature, model
-        model = self._fitted[1]
+            self._fitted = signature, (model, self.constraint_models(history))
+        model, constraints = self._fitted[1]
         if history.running:
-            pending = self._encoded(dict(sorted(history.running.items())))
+            pending = self.encoded(dict(sorted(history.running.items())))
             with torch.no_grad():
                 model = model.condition_on_observations(pending, predicted_mean(model, pending))
-        return model
+        return model, constraints
 
-    def _candidates(self, model: Model, kappa: float, history: History, rng: np.random.Generator) -> list[Candidates]:
+    def _candidates(self, acquisition: _Acquisition, history: History, rng: np.random.Generator) -> list[Candidates]:
         """Candidates by source, those of the acquisition first."""
         if self._listed is not None:
             return [self._listed]
         finished = {key: one.architecture for key, one in history.finished.items()}
-        z = self._encoded(finished)
+        z = self.encoded(finished)
         with torch.no_grad():
-            order = upper_confidence_bound(model, z, 0.0).argsort(descending=True, stable=True)
+            order = acquisition._replace(kappa=0.0)(z).argsort(descending=True, stable=True)
         top = order[:_INCUMBENTS]
         keys = list(finished)
         edits = [block for i in top.tolist() if (block := self._source.edits(finished[keys[i]], keys[i]))]
-        scale = _edit_distance(z[top], edits)
-        samples = self._around(z[top], scale, rng, _SAMPLES)
-        path = self._ascend(model, kappa, z[top], _RADIUS * scale, torch.cat([samples, *(block.z for block in edits)]))
+        scale = edit_distance(z[top], edits)
+        samples = self.around(z[top], scale, rng, _SAMPLES)
+        path = self._ascend(acquisition, z[top], _RADIUS * scale, torch.cat([samples, *(block.z for block in edits)]))
         return [
             *self._source.decode({"acquisition": path, "sample": samples}),
-            *self._expanded(model, kappa, edits, history),
+            *self._expanded(acquisition, edits, history),
         ]
 
-    def _spread(self) -> Tensor:
-        """`d` standard deviations of the latent means over the space, small where the encoder left a dimension idle."""
-        if self._deviation is not None:
-            return self._deviation
-        architectures, _ = self._draw(_SPREAD_OF, np.random.default_rng(self.seed))
-        deviation: Tensor = self._source.encode(architectures).std(0, correction=0).clamp_min(1e-3)
-        self._deviation = deviation
-        return deviation
-
-    def _around(self, z: Tensor, scale: float, rng: np.random.Generator, n: int) -> Tensor:
-        """`n x d` points around the given ones, a quarter to one and a half scales away, and from the prior."""
-        noise = torch.from_numpy(rng.standard_normal((n, z.shape[-1]))) * self._spread()
-        centre = z[torch.from_numpy(rng.integers(len(z), size=n))]
-        length = scale * torch.from_numpy(rng.uniform(0.25, 1.5, size=(n, 1)))
-        points: Tensor = centre + noise / noise.norm(dim=-1, keepdim=True) * length
-        points[: n // 8] = noise[: n // 8]
-        return points
-
-    def _ascend(self, model: Model, kappa: float, centres: Tensor, radius: float, starts: Tensor) -> Tensor:
+    def _ascend(self, acquisition: _Acquisition, centres: Tensor, radius: float, starts: Tensor) -> Tensor:
         """Ascend the upper confidence bound by projected gradient steps (Adam) in balls around centres.
 
         Its maximum often decodes to an architecture that is known, where a point passed on the way, or reached with
         more weight on the uncertainty, does not: these are returned too.
 
         Args:
-            model: The fitted model.
-            kappa: Weight of the standard deviation.
+            acquisition: Chooses the starts; constraints count for nothing on the way.
             centres: `c x d` best latent points.
             radius: Of the balls.
             starts: `n x d` points; the ascent begins at the best of them and of the centres.
@@ -197,12 +137,13 @@ class LatentBOSampler(CellSampler):
         """
         starts = torch.cat([centres, starts])
         with torch.no_grad():
-            best = upper_confidence_bound(model, starts, kappa).argsort(descending=True, stable=True)[:_STARTS]
+            best = acquisition(starts).argsort(descending=True, stable=True)[:_STARTS]
         start = starts[best]
         home = centres[torch.cdist(start, centres).argmin(-1)]
+        model, _, kappa = acquisition
         weights = kappa * torch.linspace(*_ASCENT_KAPPAS, 4, dtype=start.dtype).repeat(len(start))[: len(start)]
         # Steps are taken in units of the spread: Adam moves all coordinates alike, and idle dimensions must stay put.
-        spread = self._spread()
+        spread = self.spread()
         u = torch.zeros_like(start, requires_grad=True)
         optimizer = torch.optim.Adam([u], lr=2.0 * radius / _STEPS / float(spread.norm()))
         path = []
@@ -217,11 +158,11 @@ class LatentBOSampler(CellSampler):
                 path.append(inside)
         return torch.cat(path[::-1])
 
-    def _expanded(self, model: Model, kappa: float, edits: list[Candidates], history: History) -> list[Candidates]:
+    def _expanded(self, acquisition: _Acquisition, edits: list[Candidates], history: History) -> list[Candidates]:
         """Edits of incumbents, and the edits of the most promising of them."""
         found = list(edits)
         for _ in range(_EXPANSIONS if edits else 0):
-            best = self._best(model, kappa, found, history)
+            best = self._best(acquisition, found, history)
             # Edits whose own edits are among the candidates already do not count again.
             if best is None:
                 break
@@ -231,25 +172,31 @@ class LatentBOSampler(CellSampler):
             found.append(block)
         return found
 
-    def _best(self, model: Model, kappa: float, blocks: list[Candidates], history: History) -> Proposal | None:
-        """The best new candidate; one that several sources found belongs to the first."""
-        seen = set(history.hashes)
-        fresh: list[tuple[Candidates, int]] = []
-        for block in blocks:
-            rows = [row for row, key in enumerate(block.hashes) if key not in seen]
-            seen.update(block.hashes[row] for row in rows)
-            fresh += [(block, row) for row in rows]
+    def _best(self, acquisition: _Acquisition, blocks: list[Candidates], history: History) -> Proposal | None:
+        """The best new candidate."""
+        fresh = new_rows(blocks, history)
         if not fresh:
             return None
         with torch.no_grad():
-            values = upper_confidence_bound(model, torch.stack([block.z[row] for block, row in fresh]), kappa)
+            values = acquisition(torch.stack([block.z[row] for block, row in fresh]))
         block, row = fresh[int(values.argmax())]
-        return Proposal(block.architecture(row, self.space), block.hashes[row], block.source)
+        return block.proposal(row, self.space)
 
 
-def _edit_distance(centres: Tensor, edits: list[Candidates]) -> float:
-    """Median latent distance of the centres to their one-edit neighbours; 1 where there are none."""
-    if not edits or len(edits) != len(centres):
-        return 1.0
-    distances = [(block.z - centre).norm(dim=-1) for centre, block in zip(centres, edits, strict=True)]
-    return float(torch.cat(distances).median().clamp_min(1e-3))
+class _Acquisition(NamedTuple):
+    """What candidates are judged by."""
+
+    model: Model
+    constraints: list[Model]
+    kappa: float
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """The upper confidence bound at `n x d` points that are likely to meet the constraints.
+
+        Others lie below all of these, and are judged by how likely they are to.
+        """
+        values = upper_confidence_bound(self.model, z, self.kappa)
+        if not self.constraints:
+            return values
+        probability = feasibility(self.constraints, z)
+        return torch.where(probability >= 0.5, values, probability + _INFEASIBLE)

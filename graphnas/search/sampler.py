@@ -30,6 +30,9 @@ from graphnas.spaces.space import ARCHITECTURE_KEY, HASH_KEY
 SOURCE_KEY = "graphnas:source"
 """Trial attribute that says what proposed the architecture."""
 
+CONSTRAINTS_KEY = "constraints"
+"""Trial attribute that Optuna keeps constraints under; `Study.best_trials` passes over trials that violate any."""
+
 _CLAIMS = 8  # proposals a trial makes before it accepts one that another process claimed at the same moment
 _DRAWS = (16, 64, 256, 1024, 4096)  # random architectures looked through for one that is new
 
@@ -77,8 +80,15 @@ class Observation:
     architecture: Architecture
     hash: str
     """`Space.hash` of the architecture."""
-    value: float
-    """Mean of its finished trials' values, larger is better; NaN if none of them has a finite one."""
+    values: tuple[float, ...]
+    """Means of its finished trials' objectives, larger is better; empty if none of them has finite ones."""
+    constraints: tuple[float, ...] = ()
+    """Constraints of its last finished trial that has any, met at 0 and below."""
+
+    @property
+    def value(self) -> float:
+        """The first objective; NaN if there is none."""
+        return self.values[0] if self.values else math.nan
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class CellSampler(BaseSampler):
         seed: Makes proposals a function of the study's trials; drawn at random if None and kept in `seed`.
     """
 
-    _reads_values = True
+    _serves_several = False  # whether a study may have several objectives
 
     def __init__(
         self,
@@ -155,7 +165,7 @@ class CellSampler(BaseSampler):
         Raises:
             ValueError: if the study has several objectives and the sampler reads values.
         """
-        if self._reads_values and len(study.directions) > 1:
+        if not self._serves_several and len(study.directions) > 1:
             raise ValueError(
                 f"Expected a study with one objective for {type(self).__name__}, but got {len(study.directions)}"
             )
@@ -241,8 +251,9 @@ class CellSampler(BaseSampler):
         """The study without trial `number`."""
         # Not study.get_trials: under Hyperband that shows the trials of one bracket only.
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        sign = -1.0 if study.directions[0] == StudyDirection.MINIMIZE else 1.0
-        values: dict[str, list[float]] = {}
+        signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
+        values: dict[str, list[tuple[float, ...]]] = {}
+        constraints: dict[str, tuple[float, ...]] = {}
         known: dict[str, Architecture] = {}
         for trial in trials:
             entry = self._architecture(trial) if trial.number != number else None
@@ -251,12 +262,15 @@ class CellSampler(BaseSampler):
             architecture, key = entry
             known.setdefault(key, architecture)
             if trial.state.is_finished():
-                told = trial.values if trial.state != TrialState.FAIL and trial.values else [math.nan]
-                values.setdefault(key, []).append(sign * told[0])
+                told = values.setdefault(key, [])
+                if trial.state != TrialState.FAIL and trial.values and all(map(math.isfinite, trial.values)):
+                    told.append(tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)))
+                if trial.system_attrs.get(CONSTRAINTS_KEY):
+                    constraints[key] = tuple(trial.system_attrs[CONSTRAINTS_KEY])
         finished = {}
         for key, told in values.items():
-            finite = [value for value in told if math.isfinite(value)]
-            finished[key] = Observation(known[key], key, sum(finite) / len(finite) if finite else math.nan)
+            means = tuple(sum(column) / len(told) for column in zip(*told, strict=True))
+            finished[key] = Observation(known[key], key, means, constraints.get(key, ()))
         return History(finished, {key: known[key] for key in known.keys() - finished.keys()})
 
     def _architecture(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:
@@ -288,7 +302,7 @@ class RandomCellSampler(CellSampler):
         >>> architecture = space.suggest(study.ask())
     """
 
-    _reads_values = False
+    _serves_several = True  # values are not read
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A random new architecture."""

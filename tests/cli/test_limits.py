@@ -21,7 +21,7 @@ def test_an_encoder_is_not_overwritten_unless_asked(small_space: Path, tmp_path:
     weights = (tmp_path / "model.safetensors").read_bytes()
     again = run(*command)
     assert again.exit_code == 2
-    assert "holds an encoder already" in " ".join(again.stderr.split())
+    assert "holds an encoder already" in " ".join(again.stderr.replace("│", " ").split())
     assert (tmp_path / "model.safetensors").read_bytes() == weights
     assert run(*command, "--overwrite").exit_code == 0
     assert (tmp_path / "space.toml").read_text() == small_space.read_text()

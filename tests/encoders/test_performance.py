@@ -67,3 +67,14 @@ def test_svges_predictor_halves_its_width_and_claims_no_uncertainty() -> None:
     mean, variance = head(z)
     assert torch.equal(variance, torch.zeros(4))
     assert head.loss(z, mean.detach() + 2.0).item() == pytest.approx(4.0, rel=1e-5)
+
+
+def test_calibration_makes_squared_errors_as_large_as_the_variances() -> None:
+    head = ensemble([(0.0, math.log(0.5))])
+    labels = torch.tensor([1.0, -1.0, 3.0, -3.0])
+    head.calibrate(torch.zeros(4, 3), labels)
+    mean, variance = head(torch.zeros(4, 3))
+    torch.testing.assert_close(((labels - mean).square() / variance).mean(), torch.tensor(1.0))
+    svges = MlpHead(3)
+    svges.calibrate(torch.zeros(4, 3), labels)
+    assert torch.equal(svges(torch.zeros(4, 3))[1], torch.zeros(4))
