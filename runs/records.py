@@ -60,23 +60,27 @@ class Record:
             | {"python": platform.python_version()},
         }
         self.about = dict(rows)
-        self.mine: set[str] = set()
         found = self._on_disk()
         if found and found["settings"] != self.content["settings"]:
             raise SystemExit(f"{path} holds a run of other settings, {found['settings']}: choose another --out")
-        self.content["rows"] = found.get("rows", {})
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Take the rows from the file, where another process that measures other rows has written too."""
+        self.content["rows"] = self._on_disk().get("rows", {})
 
     def _on_disk(self) -> dict[str, Any]:
         return json.loads(self.path.read_text()) if self.path.is_file() else {}
 
     def seeds(self, row: str) -> int:
         """How many seeds of a row are measured."""
+        self._refresh()
         found = self.content["rows"].get(row)
         return len(found["cpu_seconds"]) if found else 0
 
     def add(self, row: str, measured: Mapping[str, float], cpu_seconds: float, failed: str = "") -> None:
         """Write the next seed's measures of a row, or why there are none."""
-        self.mine.add(row)
+        self._refresh()
         one = self.content["rows"].setdefault(row, {"about": self.about[row], "results": {}, "cpu_seconds": []})
         done = len(one["cpu_seconds"])
         for name in dict.fromkeys([*one["results"], *measured]):
@@ -86,8 +90,7 @@ class Record:
         if failed:
             one.setdefault("failed", []).append(failed)
         one["cpu_seconds"].append(round(cpu_seconds, 1))
-        others = {name: one for name, one in self._on_disk().get("rows", {}).items() if name not in self.mine}
-        rows = self.content["rows"] | others
+        rows = self.content["rows"]
         self.content["rows"] = {name: rows[name] for name in [*self.order, *rows] if name in rows}
         self.content["cpu_seconds"] = round(sum(sum(one["cpu_seconds"]) for one in rows.values()), 1)
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,9 @@ class Record:
             table.add_column(title, justify="right" if place else "left")
         for line in lines[1:]:
             table.add_row(*line)
-        Console().print(table)
+        console = Console()
+        # A file has no width of its own, and a table cut to that of a terminal says nothing.
+        (console if console.is_terminal else Console(width=240)).print(table)
 
 
 def _without(words: Sequence[str], option: str) -> list[str]:

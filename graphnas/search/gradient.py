@@ -14,13 +14,9 @@ from torch import Tensor
 
 from graphnas.cell import Architecture
 from graphnas.search.candidates import CandidateSource, Encoder
-from graphnas.search.sampler import CellSampler, History, Proposal
-from graphnas.search.surrogate import (
-    ModelFittingError,
-    fit_gaussian_process,
-    normal_scores,
-    upper_confidence_bound,
-)
+from graphnas.search.latent_sampler import LatentSampler
+from graphnas.search.sampler import History, Proposal
+from graphnas.search.surrogate import ModelFittingError, normal_scores, upper_confidence_bound
 from graphnas.spaces import Space
 
 _STARTS = 10  # best architectures that the sampler ascends from
@@ -140,7 +136,7 @@ def _first_step(starts: Tensor) -> float:
     return max(typical, 1e-3) / 10
 
 
-class GradientSearchSampler(CellSampler):
+class GradientSearchSampler(LatentSampler):
     """Gradient search from the best architectures as an Optuna sampler.
 
     After random architectures, a model of the finished trials is climbed from the best of them, and the best new
@@ -149,12 +145,12 @@ class GradientSearchSampler(CellSampler):
 
     Args:
         space: The space to search.
-        encoder: Its latent means should be about standard normal over the space.
-        predictor: Fits a BoTorch model with one outcome to `n x d` latent means and `n x 1` normal scores in double
+        encoder: Encodes and decodes its architectures; the ascent is in the coordinates of `MetricEncoder`.
+        predictor: Fits a BoTorch model with one outcome to `n x d` latent points and `n x 1` normal scores in double
             precision; an isotropic Gaussian process if None.
         kappa: Weight of the model's standard deviation beside its mean.
-        performance_head: Climb the encoder's performance head instead, which knows the labels it was fitted to and
-            nothing of the study's values.
+        performance_head: Climb the encoder's performance head instead, in the latent space as it is; the head knows the
+            labels it was fitted to and nothing of the study's values.
         n_startup_trials: Number of random architectures before the first ascent.
         seed: Makes proposals a function of the study's trials.
     """
@@ -170,30 +166,32 @@ class GradientSearchSampler(CellSampler):
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
-        super().__init__(space, seed=seed)
         if n_startup_trials < 1:
             raise ValueError(f"Expected n_startup_trials to be at least 1, but got {n_startup_trials}")
         if performance_head and getattr(encoder, "performance", None) is None:
             raise ValueError("Expected an encoder that was fitted with labels, but it has no performance head")
-        self.encoder = encoder
-        self.predictor = fit_gaussian_process if predictor is None else predictor
-        self.kappa, self.performance_head, self.n_startup_trials = kappa, performance_head, n_startup_trials
-        self._source = CandidateSource(space, encoder)
+        super().__init__(
+            space,
+            encoder,
+            predictor=predictor,
+            metric=not performance_head,
+            n_startup_trials=n_startup_trials,
+            seed=seed,
+        )
+        self.kappa, self.performance_head = kappa, performance_head
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A random architecture at first, then the best new one on the way up."""
-        if len(history.hashes) < self.n_startup_trials:
-            return self.random_proposal(history, rng)
+        first = self.startup_proposal(history, rng)
+        if first is not None:
+            return first
         finite = [one for one in history.finished.values() if math.isfinite(one.value)]
-        if len(finite) < 2:
-            return self.random_proposal(history, rng, "fallback: fewer than two finite values")
-        if len({one.value for one in history.finished.values()}) < 2:
-            return self.random_proposal(history, rng, "fallback: all values are equal")
         best = sorted(finite, key=lambda one: one.value, reverse=True)[:_STARTS]
         try:
             objective = self._objective(history)
-            starts = self._source.encode([one.architecture for one in best])
-            found = gradient_search(objective, self.encoder, starts, space=self.space, n=1, known=list(history.hashes))
+            starts = self.encoded({one.hash: one.architecture for one in best})
+            encoder, known = self._source.encoder, list(history.hashes)
+            found = gradient_search(objective, encoder, starts, space=self.space, n=1, known=known)
             if found:
                 return Proposal(found[0].architecture, found[0].hash, "gradient")
             return self._edit(objective, best[0].architecture, best[0].hash, history) or self.random_proposal(
@@ -206,12 +204,12 @@ class GradientSearchSampler(CellSampler):
         if self.performance_head:
 
             def predicted(z: Tensor) -> Tensor:
-                mean, variance = self.encoder.predict(z.float())  # type: ignore[attr-defined]
+                mean, variance = self._source.encoder.predict(z.float())  # type: ignore[attr-defined]
                 value: Tensor = mean + self.kappa * variance.sqrt()
                 return value.double()
 
             return predicted
-        z = self._source.encode([one.architecture for one in history.finished.values()])
+        z = self.encoded({key: one.architecture for key, one in history.finished.items()})
         model = self.predictor(z, normal_scores([one.value for one in history.finished.values()]))
         model.eval()
         return lambda points: upper_confidence_bound(model, points, self.kappa)
