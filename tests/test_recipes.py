@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from graphnas.analysis import TrainingSplit, draw_pairs
-from graphnas.cell import Cell, to_arrays
+from graphnas.cell import Architecture, Cell, to_arrays
 from graphnas.encoders.decoder import decision_masks
 from graphnas.spaces import Space
 
@@ -185,6 +185,12 @@ def test_two_processes_may_write_different_rows(records: Any, tmp_path: Path) ->
     rows = json.loads(path.read_text())["rows"]
     assert rows["one"]["results"]["share"]["by_seed"] == [0.25, 0.75]
     assert rows["other"]["results"]["share"]["by_seed"] == [0.5]
+    # What one has measured before, the other goes on with.
+    second.add("one", {"share": 0.5}, 1.0)
+    first.add("other", {"share": 1.0}, 1.0)
+    assert [first.seeds(name) for name in ("one", "other")] == [3, 2]
+    rows = json.loads(path.read_text())["rows"]
+    assert rows["one"]["results"]["share"]["by_seed"] == [0.25, 0.75, 0.5]
 
 
 def test_other_settings_are_not_mixed_in(records: Any, tmp_path: Path) -> None:
@@ -241,3 +247,34 @@ def test_the_page_has_a_section_for_every_file_and_known_figures_beside(
 def _ranked(encoding: str, mean: float) -> dict[str, Any]:
     score = {"mean": mean, "sd": 0.01}
     return {"labels": 1_000, "encoding": encoding, "draws": 2, "spearman": score, "pearson": score, "rmse": score}
+
+
+class SmallTable:
+    """Made-up accuracies and latencies of the classes of NAS-Bench-201."""
+
+    def __init__(self, space: Space) -> None:
+        self.rows = {key: row for row, key in enumerate(space.hashes(space.enumerate_arrays()))}
+        self.space, self.rng = space, np.random.default_rng(0)
+
+    def column(self, name: str) -> np.ndarray:
+        del name
+        return self.rng.random(len(self.rows))
+
+    def row(self, architecture: Architecture) -> int:
+        return self.rows[self.space.hash(architecture)]
+
+
+@pytest.mark.parametrize("method", ["nsga2", "random"])
+def test_the_recipe_of_the_pareto_set_counts_classes_and_their_hypervolume(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pareto = _recipe("pareto_nasbench201")
+    monkeypatch.setattr(pareto, "PLACES", (10, 30))
+    space = Space.load("nasbench201")
+    table: Any = SmallTable(space)
+    objectives = pareto.Objectives(table, "device")
+    sampler = pareto.make_sampler(method, space, None, objectives, 0)
+    found = pareto.search(space, table, objectives, sampler, 0)
+    assert len(found) == len(set(found)) == 30
+    assert 0 < objectives.share(found[:10]) <= objectives.share(found) < 1
+    assert objectives.share(list(range(len(table.rows)))) == pytest.approx(1)
