@@ -24,7 +24,7 @@ class Recipe:
     schedule: Literal["one_cycle", "plateau"] = "one_cycle"
     """`one_cycle`: step size and the KL's weight warm up over a tenth of the run, the step size then follows a cosine
     to zero; gradients are clipped to norm 1, and Adam forgets faster (second beta 0.98). `plateau`, SVGe's: constant, a
-    tenth of it when the loss of an epoch has not fallen for ten epochs, and neither of the others."""
+    tenth of it when the loss of an epoch has not fallen for ten epochs, and none of the rest."""
     noise: float = 1.0
     """Factor of the posterior's standard deviation when `z` is drawn."""
     beta: float = 0.02
