@@ -36,7 +36,7 @@ def compare(
 
     Args:
         protocols: What to compare on.
-        methods: Names out of `METHODS`.
+        methods: Words of `studies.split_sampler`.
         seeds: Seeds of the searches.
         folder: Where `runs.jsonl` is kept.
         encoders: Encoder of each space, by name or folder; the one of its name that comes with graphnas if missing.
@@ -112,7 +112,7 @@ def encoder_digest(encoder: str) -> str:
 
 
 def _encoder(protocol: Protocol, method: str, encoders: dict[str, str] | None) -> str | None:
-    if method not in studies.LATENT_SAMPLERS:
+    if studies.split_sampler(method)[0] not in studies.LATENT_SAMPLERS:
         return None
     return (encoders or {}).get(protocol.space, protocol.space)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,15 +15,6 @@ from optuna.trial import Trial, TrialState
 from graphnas import studies
 from graphnas.bench.protocol import Benchmark
 from graphnas.cell import Architecture
-
-OPTUNA: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=10),
-    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20),
-}
-"""Samplers of Optuna that know nothing of architectures, over the decisions of the space."""
-
-METHODS = (*studies.SAMPLERS, *OPTUNA)
-"""Names of what can be compared."""
 
 _REPEATS = 50  # proposals in a row that use up no query before a random architecture takes their place
 _DRAWS = 10_000  # random architectures looked through for one that is new
@@ -65,18 +56,19 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
 
     Args:
         benchmark: The protocol with its data.
-        method: One of `METHODS`.
+        method: A word of `studies.split_sampler`.
         seed: Seed of the sampler.
         encoder: For the methods that search in a latent space.
 
     Raises:
-        ValueError: if there is no such method, it needs an encoder or takes no list of candidates, or there are fewer
-            architectures than queries.
+        ValueError: if there is no such method or setting, it needs an encoder or takes no list of candidates, or there
+            are fewer architectures than queries.
     """
     protocol, space = benchmark.protocol, benchmark.space
     queries = protocol.places[-1]
     started = time.process_time()
-    study = optuna.create_study(direction="maximize", sampler=make_method(benchmark, method, seed, encoder))
+    sampler = studies.make_sampler(method, space, encoder=encoder, candidates=benchmark.candidates, seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     values: dict[str, float] = {}
     found: list[tuple[Architecture, float, str]] = []
     repeats = in_a_row = 0
@@ -136,15 +128,6 @@ def _random_new(benchmark: Benchmark, known: Mapping[str, float], entropy: tuple
             if key not in known:
                 return space.from_arrays(space.take(cells, np.array([row])))[0]
     raise ValueError(f"Expected more architectures than queries, but all {len(known):,} found were queried")
-
-
-def make_method(benchmark: Benchmark, method: str, seed: int, encoder: Any) -> optuna.samplers.BaseSampler:
-    """The sampler of a method."""
-    if method in OPTUNA:
-        return OPTUNA[method](seed)
-    if method not in METHODS:
-        raise ValueError(f"Expected a method out of {', '.join(METHODS)}, but got {method!r}")
-    return studies.make_sampler(method, benchmark.space, encoder=encoder, candidates=benchmark.candidates, seed=seed)
 
 
 def _known(value: float) -> float | None:

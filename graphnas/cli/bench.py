@@ -32,7 +32,12 @@ def bench(
         list[str], typer.Argument(metavar="PROTOCOL...", help="p101-full, p101-val, p201 or enas; one or more.")
     ],
     methods: Annotated[
-        str, typer.Option("--methods", help="Names with commas between; the first is what others are compared with.")
+        str,
+        typer.Option(
+            "--methods",
+            help="Names with commas between, each with its settings, as in "
+            "latent-bo:acquisition=log-ei; the first is what others are compared with.",
+        ),
     ] = _METHODS,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of each method.")] = 10,
     first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first search.")] = 0,
@@ -64,13 +69,14 @@ def bench(
     """
     set_threads(1)
     from graphnas import studies
-    from graphnas.bench import compare, run
+    from graphnas.bench import compare
 
     names = [name for name in methods.split(",") if name]
-    unknown = [name for name in names if name not in run.METHODS]
-    if unknown or not names:
-        raise typer.BadParameter(f"--methods {methods!r}: expected names out of {', '.join(run.METHODS)}")
+    if not names:
+        raise typer.BadParameter(f"--methods: expected names out of {', '.join(studies.SAMPLERS)}")
     try:
+        for name in names:
+            studies.split_sampler(name)
         chosen = compare.named(list(dict.fromkeys(protocols)), queries=queries, batch=batch)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

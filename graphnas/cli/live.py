@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphnas.report.figures import source_colour
-from graphnas.report.page import compact, duration, parameter_count
+from graphnas.report.page import compact, duration, figure_text, parameter_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +89,7 @@ class SearchDisplay:
         return (time.monotonic() - self._began) / finished * max(self.total - self.done, 0)
 
     def _print(self, event: Event) -> None:
-        value = f"{event.values[0]:.4f}" if event.values else "failed"
+        value = " / ".join(map(figure_text, event.values)) if event.values else "failed"
         count = parameter_count(event.metrics)
         left = self.seconds_left()
         parts = [
@@ -120,7 +120,7 @@ class SearchDisplay:
             table.add_row(
                 str(event.number),
                 _source(event.source),
-                Text(f"{event.values[0]:.4f}", style="bold green" if is_best else "")
+                Text(" / ".join(map(figure_text, event.values)), style="bold green" if is_best else "")
                 if event.values
                 else Text("failed", style="red"),
                 "" if count is None else f"{count:,}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +27,25 @@ ObjectiveOption = Annotated[
 ]
 MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Column of the table that counts; the table's own choice if not given.")
+]
+MaximizeOption = Annotated[
+    list[str] | None,
+    typer.Option("--maximize", metavar="METRIC", help="A further objective; may be repeated."),
+]
+MinimizeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--minimize",
+        metavar="METRIC",
+        help="A further objective, such as parameters, macs or a table's latency; may be repeated.",
+    ),
+]
+AtMostOption = Annotated[
+    list[str] | None,
+    typer.Option("--at-most", metavar="METRIC=NUMBER", help="Bound that the best cell must keep; may be repeated."),
+]
+AtLeastOption = Annotated[
+    list[str] | None, typer.Option("--at-least", metavar="METRIC=NUMBER", help="The same from below.")
 ]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each training.")]
 
@@ -50,10 +71,40 @@ def objective_word(task: str | None, objective: str | None, size: int | None = N
     return f"table:{Path(file).absolute()}" if file else "table"
 
 
+def read_bounds(option: str, texts: Sequence[str] | None) -> dict[str, float]:
+    """Bounds by metric from the texts `METRIC=NUMBER` of an option."""
+    found = {}
+    for text in texts or ():
+        name, sign, number = text.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or not name or not math.isfinite(found[name]):
+            raise typer.BadParameter(f"{option} {text!r}: expected METRIC=NUMBER, such as parameters=2e6")
+    return found
+
+
 def make_evaluator(
-    word: str, space: Space, *, metric: str | None = None, epochs: int | None = None, device: str = "cpu"
+    word: str,
+    space: Space,
+    *,
+    metric: str | None = None,
+    epochs: int | None = None,
+    device: str = "cpu",
+    further: Sequence[str] = (),
 ) -> Evaluator:
-    """The evaluator of a word from `objective_word`."""
+    """The evaluator of a word from `objective_word`.
+
+    Args:
+        word: The word.
+        space: Space of the architectures.
+        metric: Column of a table that is its value.
+        epochs: Of each training.
+        device: Where to train.
+        further: Metrics that its results have to hold, beside the value.
+    """
+    further = [name for name in further if name != "value"]
     from graphnas.evaluate import TableEvaluator, TrainingEvaluator, open_table
 
     kind, _, name = word.partition(":")
@@ -61,14 +112,26 @@ def make_evaluator(
         if metric is not None:
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
         settings: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+        unknown = [name for name in further if name not in TRAINED_METRICS]
+        if unknown:
+            raise typer.BadParameter(
+                f"{unknown[0]!r} is no metric of a training; it has value, {', '.join(TRAINED_METRICS)}"
+            )
         return TrainingEvaluator(space, task=name, device=device, **settings)
     if kind == "table":
         table = open_table(space.name, name or None)
-        if metric is not None and metric not in table.metrics:
-            known = ", ".join(table.metrics)
-            raise typer.BadParameter(f"{metric!r} is no metric of {table.path.name}; it has {known}")
-        return TableEvaluator(table, metric)
+        for one in (*([] if metric is None else [metric]), *further):
+            if one not in table.metrics:
+                known = ", ".join(table.metrics)
+                raise typer.BadParameter(f"{one!r} is no metric of {table.path.name}; it has {known}")
+        return TableEvaluator(table, metric, report=tuple(dict.fromkeys((*table.report, *further))))
     raise ValueError(f"Expected an objective task:NAME or table:FILE, but got {word!r}")
+
+
+TRAINED_METRICS = (
+    "parameters", "macs", "cpu_seconds", "validation_accuracy", "validation_loss", "train_accuracy", "train_loss",
+)  # fmt: skip
+"""Figures of a training that can be further objectives or have bounds."""
 
 
 def value_label(evaluator: Evaluator) -> str:

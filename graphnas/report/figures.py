@@ -141,6 +141,44 @@ def latent_map(
     return to_svg(figure, "latent")
 
 
+def pareto_front(
+    values: FloatArray, chosen: NDArray[np.bool_], sources: Sequence[str], *, labels: Sequence[str]
+) -> str:
+    """Draw every further objective against the first.
+
+    Args:
+        values: `n x m` objective values of the trials.
+        chosen: `n` flags of those in the Pareto set.
+        sources: `n` sources.
+        labels: `m` names of the objectives.
+
+    Returns:
+        An SVG document.
+    """
+    figure, plots = new_plots(7.2, 3.6, len(labels) - 1)
+    kinds = list(dict.fromkeys(map(source_kind, sources)))
+    for place, (axes, label) in enumerate(zip(plots, labels[1:], strict=True), start=1):
+        for kind in kinds:
+            mine = np.array([source_kind(source) == kind for source in sources])
+            axes.scatter(
+                values[mine, place],
+                values[mine, 0],
+                s=30,
+                color=source_colour(kind),
+                linewidths=0,
+                alpha=0.8,
+                label=kind,
+            )
+        front = values[chosen]
+        axes.scatter(
+            front[:, place], front[:, 0], s=70, facecolors="none", edgecolors=INK, linewidths=1.3, label="Pareto set"
+        )
+        axes.set_xlabel(label)
+        axes.set_ylabel(labels[0])
+    outside_legend(figure, plots[0])
+    return to_svg(figure, "pareto")
+
+
 def loss_curve(history: Sequence[Mapping[str, float]]) -> str:
     """Draw the terms of an encoder's loss against the step.
 
@@ -172,17 +210,24 @@ def loss_curve(history: Sequence[Mapping[str, float]]) -> str:
 
 def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of so many inches with one plot in the style of all our figures."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
+    figure, (axes,) = new_plots(width, height, 1)
     return figure, axes
+
+
+def new_plots(width: float, height: float, rows: int) -> tuple[Figure, list[Axes]]:
+    """A figure with plots of so many inches one below the other."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    FigureCanvasSVG(figure)
+    plots = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
+    for axes in plots:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=9)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.set_axisbelow(True)
+    return figure, plots
 
 
 def outside_legend(figure: Figure, axes: Axes, *, columns: int | None = None) -> None:

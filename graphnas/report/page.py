@@ -17,7 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 from graphnas import studies
 from graphnas.cell import Architecture
 from graphnas.report.drawing import architecture_svg
-from graphnas.report.figures import follow_text_colour, incumbent_curve, latent_map, source_colour, source_kind
+from graphnas.report.figures import (
+    follow_text_colour,
+    incumbent_curve,
+    latent_map,
+    pareto_front,
+    source_colour,
+    source_kind,
+)
 
 if TYPE_CHECKING:
     from graphnas.encoders import CellAutoencoder
@@ -98,6 +105,11 @@ def parameter_count(metrics: Mapping[str, float | None]) -> int | None:
     return None
 
 
+def figure_text(value: float) -> str:
+    """An objective's value for people: four decimals of a fraction, fewer of what is larger."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
 def parameters(trial: FrozenTrial) -> int | None:
     """Trainable parameters of a trial's network, where its evaluator reports them."""
     return parameter_count(trial.user_attrs.get("graphnas:metrics", {}))
@@ -110,10 +122,12 @@ def write_report(
     *,
     encoder: CellAutoencoder | None = None,
     test: Mapping[str, float] | None = None,
-    label: str = "validation accuracy",
+    labels: Sequence[str] = ("validation accuracy",),
     top: int = 5,
 ) -> Path:
     """Write `report.html`, `best.json`, `best.svg` and `figures/` into the folder of a search.
+
+    Of several objectives, `pareto.json` holds the Pareto set, and the best cell is that with the best first objective.
 
     Args:
         folder: The search's folder.
@@ -121,7 +135,7 @@ def write_report(
         space: Its search space.
         encoder: Draws the latent map; left out if None.
         test: Metrics of the best cell on data that the search has not seen.
-        label: Name of the first objective.
+        labels: Names of the objectives.
         top: Number of cells to draw.
 
     Returns:
@@ -130,45 +144,58 @@ def write_report(
     folder = Path(folder)
     best = studies.best(study, top)
     if best:
-        record = {
-            "trial": best[0].number,
-            "value": best[0].values[0],
-            "metrics": best[0].user_attrs.get("graphnas:metrics", {}),
-            "test": dict(test or {}),
-            "source": best[0].user_attrs.get("graphnas:source", ""),
-            "hash": best[0].user_attrs.get("graphnas:hash", ""),
-            "architecture": json.loads(best[0].user_attrs["graphnas:architecture"]),
-        }
+        record = _record(best[0], labels) | {"test": dict(test or {})}
         studies.write_text(folder / "best.json", json.dumps(record, indent=2) + "\n")
+        if len(labels) > 1:
+            front = [_record(trial, labels) for trial in studies.best(study, len(study.trials))]
+            studies.write_text(folder / "pareto.json", json.dumps(front, indent=2) + "\n")
         drawing = architecture_svg(
             studies.architecture(best[0]), space.cell_names, title=f"Best cell, trial {best[0].number}"
         )
         studies.write_text(folder / "best.svg", drawing + "\n")
-    figures = draw_figures(study, space, encoder=encoder, label=label)
+    figures = draw_figures(study, space, encoder=encoder, labels=labels)
     if figures:
         (folder / "figures").mkdir(exist_ok=True)
     for name, svg in figures.items():
         studies.write_text(folder / "figures" / f"{name}.svg", svg)
     path = folder / "report.html"
-    studies.write_text(path, _page(folder, study, space, best, figures, dict(test or {}), label))
+    studies.write_text(path, _page(folder, study, space, best, figures, dict(test or {}), labels))
     return path
 
 
+def _record(trial: FrozenTrial, labels: Sequence[str]) -> dict[str, Any]:
+    """What there is to know of a trial, for programs."""
+    return {
+        "trial": trial.number,
+        "value": trial.values[0],
+        "values": dict(zip(labels, trial.values, strict=True)),
+        "metrics": trial.user_attrs.get("graphnas:metrics", {}),
+        "source": trial.user_attrs.get("graphnas:source", ""),
+        "hash": trial.user_attrs.get("graphnas:hash", ""),
+        "architecture": json.loads(trial.user_attrs["graphnas:architecture"]),
+    }
+
+
 def draw_figures(
-    study: optuna.Study, space: Space, *, encoder: CellAutoencoder | None = None, label: str = "validation accuracy"
+    study: optuna.Study,
+    space: Space,
+    *,
+    encoder: CellAutoencoder | None = None,
+    labels: Sequence[str] = ("validation accuracy",),
 ) -> dict[str, str]:
-    """The figures of a study as SVG by name: `incumbent`, and `latent` where there is an encoder.
+    """The figures of a study as SVG by name: `incumbent`, `pareto` where there are several objectives, and `latent`
+    where there is an encoder.
 
     Args:
         study: Its completed trials are drawn; no figure without any.
         space: Draws the background of random cells.
         encoder: Gives the latent points.
-        label: Name of the first objective.
+        labels: Names of the objectives; the first counts where a figure shows one.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not trials:
         return {}
-    values = np.array([trial.values[0] for trial in trials])
+    values, label = np.array([trial.values[0] for trial in trials]), labels[0]
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
     figures = {
         "incumbent": incumbent_curve(
@@ -179,6 +206,14 @@ def draw_figures(
             maximize=maximize,
         )
     }
+    if len(labels) > 1:
+        chosen = {trial.number for trial in studies.pareto_set(study)}
+        figures["pareto"] = pareto_front(
+            np.array([trial.values for trial in trials]),
+            np.array([trial.number in chosen for trial in trials]),
+            [trial.user_attrs.get("graphnas:source", "") for trial in trials],
+            labels=labels,
+        )
     if encoder is not None:
         background = space.sample(800, np.random.default_rng(0))
         points = _latent(encoder, [*background, *map(studies.architecture, trials)])
@@ -205,22 +240,28 @@ def _page(
     best: Sequence[FrozenTrial],
     figures: Mapping[str, str],
     test: Mapping[str, float],
-    label: str,
+    labels: Sequence[str],
 ) -> str:
     trials = studies.finished(study)
     title = f"Search of {space.title}"
     sections = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="note">{escape(folder.resolve().name)}, {escape(space.paper)}</p>',
-        _tiles(trials, best, test, label),
+        _tiles(trials, best, test, labels[0]),
     ]
     if best:
         cells = "".join(_drawn(rank, trial, space) for rank, trial in enumerate(best, start=1))
-        sections.append(f'<h2>Best cells</h2><div class="cells">{cells}</div>')
+        heading = "Best cells" if len(labels) == 1 else f"The Pareto set, best {escape(labels[0])} first"
+        sections.append(f'<h2>{heading}</h2><div class="cells">{cells}</div>')
     captions = {
         "incumbent": (
             "Progress",
             "Best value so far against the trial. Every dot is a trained cell, coloured by what proposed it.",
+        ),
+        "pareto": (
+            "Objectives",
+            "Every dot is a trained cell, coloured by what proposed it. Ringed ones form the Pareto set: no other that "
+            "keeps all bounds is better in one objective and at least equal in all.",
         ),
         "latent": (
             "Latent map",
@@ -234,7 +275,7 @@ def _page(
             f'<h2>{heading}</h2><div class="card"><div class="figure">{follow_text_colour(svg)}</div>'
             f'<p class="note">{caption}</p></div>'
         )
-    sections.append(_table(trials, best[0].number if best else -1, label))
+    sections.append(_table(trials, best[0].number if best else -1, labels))
     config, environment = folder / studies.CONFIG, folder / studies.ENVIRONMENT
     for heading, file in (("Configuration", config), ("Environment", environment)):
         if file.exists():
@@ -273,38 +314,39 @@ def _drawn(rank: int, trial: FrozenTrial, space: Space) -> str:
         studies.architecture(trial), space.cell_names, title=f"Cell of trial {trial.number}, rank {rank}"
     )
     return (
-        f'<figure class="card"><figcaption><b>{rank}. {trial.values[0]:.4f}</b>'
+        f'<figure class="card"><figcaption><b>{rank}. {" / ".join(map(figure_text, trial.values))}</b>'
         f"<span>trial {trial.number}, {escape(source_kind(trial.user_attrs.get('graphnas:source', '')))}</span>"
         f"</figcaption>{svg}</figure>"
     )
 
 
-def _table(trials: Sequence[FrozenTrial], best: int, label: str) -> str:
+def _table(trials: Sequence[FrozenTrial], best: int, labels: Sequence[str]) -> str:
     head = "".join(
         f'<th{" class=text" if text else ""}>{escape(name)}</th>'
         for name, text in (
-            ("trial", False), ("source", True), (label, False), ("parameters", False), ("seconds", False),
-            ("cell", True),
+            ("trial", False), ("source", True), *((label, False) for label in labels), ("parameters", False),
+            ("seconds", False), ("cell", True),
         )
     )  # fmt: skip
     return (
         f'<h2>All trials</h2><div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>'
-        + "".join(_row(trial, best) for trial in trials)
+        + "".join(_row(trial, best, len(labels)) for trial in trials)
         + "</tbody></table></div>"
     )
 
 
-def _row(trial: FrozenTrial, best: int) -> str:
+def _row(trial: FrozenTrial, best: int, objectives: int) -> str:
     source = trial.user_attrs.get("graphnas:source", "")
     count, seconds = parameters(trial), trial.user_attrs.get("graphnas:seconds")
     cell = escape(compact(studies.architecture(trial))) if "graphnas:architecture" in trial.user_attrs else ""
     kind = "best" if trial.number == best else "failed" if trial.state == TrialState.FAIL else ""
-    value = f"{trial.values[0]:.4f}" if trial.values else "failed" if trial.state == TrialState.FAIL else "pruned"
+    state = "failed" if trial.state == TrialState.FAIL else "pruned"
+    values = list(map(figure_text, trial.values)) if trial.values else [state, *[""] * (objectives - 1)]
     reason = trial.user_attrs.get("graphnas:reason")
     return (
         f"<tr{f' class={kind}' if kind else ''}><td>{trial.number}</td>"
         f'<td class="text"><span class="dot" style="background:{source_colour(source)}"></span>{escape(source)}</td>'
-        f"<td>{value}</td><td>{'' if count is None else f'{count:,}'}</td>"
+        f"{''.join(f'<td>{value}</td>' for value in values)}<td>{'' if count is None else f'{count:,}'}</td>"
         f"<td>{'' if seconds is None else f'{seconds:.1f}'}</td>"
         + (f'<td class="text reason">{escape(reason)}</td>' if reason else f'<td class="text code">{cell}</td>')
         + "</tr>"

@@ -88,6 +88,12 @@ class CandidateSource:
             mu, _ = self.encoder.encode(architectures)
         return mu.double().cpu()
 
+    def variance(self, architectures: Sequence[Architecture]) -> Tensor:
+        """`n x d` variances of the latent points of architectures."""
+        with torch.no_grad():
+            _, log_variance = self.encoder.encode(architectures)
+        return log_variance.double().cpu().exp()
+
     def decode(self, points: Mapping[str, Tensor]) -> list[Candidates]:
         """What latent points decode to, at the architectures' own latent means.
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from botorch.models.model import Model
-from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from graphnas.cell import Architecture
 from graphnas.search.candidates import Candidates, CandidateSource, Encoder
 from graphnas.search.metric import MetricEncoder
-from graphnas.search.sampler import CONSTRAINTS_KEY, CandidateList, CellSampler, History, Proposal
+from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
 from graphnas.search.surrogate import fit_gaussian_process, moments
 from graphnas.spaces import Space
 
@@ -34,8 +31,6 @@ class LatentSampler(CellSampler):
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
             they say of a cell's structure, or as they are.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition.
-        constraints_func: From a finished trial to numbers that are at most 0 where it meets its constraints, as
-            Optuna's own samplers take it. Models of them predict which candidates meet all.
         n_startup_trials: Number of random architectures before the first model.
         seed: Makes proposals a function of the study's trials.
     """
@@ -48,7 +43,6 @@ class LatentSampler(CellSampler):
         predictor: Callable[[Tensor, Tensor], Model] | None = None,
         metric: bool = True,
         candidates: Sequence[Architecture] | CandidateList | None = None,
-        constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
@@ -57,25 +51,15 @@ class LatentSampler(CellSampler):
             raise ValueError(f"Expected n_startup_trials to be at least 0, but got {n_startup_trials}")
         self.predictor = fit_gaussian_process if predictor is None else predictor
         self.n_startup_trials = n_startup_trials
-        self.constraints_func = constraints_func
-        self._source = CandidateSource(space, MetricEncoder(space, encoder) if metric else encoder)
+        self.use_encoder(encoder, metric=metric)
+
+    def use_encoder(self, encoder: Encoder, *, metric: bool) -> None:
+        """Place architectures by an encoder from now on, and forget where another had them."""
+        self._source = CandidateSource(self.space, MetricEncoder(self.space, encoder) if metric else encoder)
         self._listed = None if self.candidates is None else self._source.listed(self.candidates, "acquisition")
         self._latents: dict[str, Tensor] = {}
         self._deviation: Tensor | None = None
         self._fitted: tuple[Any, Any] | None = None
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Keep the constraints of a finished trial where Optuna keeps them.
-
-        Raises:
-            ValueError: if they are not finite numbers.
-        """
-        if self.constraints_func is None or state != TrialState.COMPLETE:
-            return
-        constraints = tuple(float(one) for one in self.constraints_func(trial))
-        if not all(map(math.isfinite, constraints)):
-            raise ValueError(f"Expected constraints_func to give finite numbers, but got {constraints}")
-        study._storage.set_trial_system_attr(trial._trial_id, CONSTRAINTS_KEY, constraints)
 
     def startup_proposal(self, history: History, rng: np.random.Generator) -> Proposal | None:
         """A random architecture as long as there is nothing to model; None from then on."""
@@ -98,13 +82,16 @@ class LatentSampler(CellSampler):
 
     def constraint_models(self, history: History) -> list[Model]:
         """A model of each constraint, in its standard deviations, so that 0 remains the bound."""
-        known = {key: one for key, one in history.finished.items() if one.constraints}
-        if not known:
-            return []
-        z = self.encoded({key: one.architecture for key, one in known.items()})
-        values = torch.tensor([one.constraints for one in known.values()], dtype=z.dtype)
-        deviation = values.std(0, correction=0)
-        return [self.predictor(z, (values / deviation)[:, [i]]).eval() for i in deviation.nonzero()[:, 0].tolist()]
+        known = history.finished.values()
+        models = []
+        for name in sorted({name for one in known for name in one.constraints}):
+            told = {one.hash: one for one in known if name in one.constraints}
+            z = self.encoded({key: one.architecture for key, one in told.items()})
+            values = torch.tensor([[one.constraints[name]] for one in told.values()], dtype=z.dtype)
+            deviation = values.std(0, correction=0)
+            if deviation > 0:
+                models.append(self.predictor(z, values / deviation).eval())
+        return models
 
     def spread(self) -> Tensor:
         """`d` standard deviations of the latent points of the space, small where the encoder left a dimension idle."""

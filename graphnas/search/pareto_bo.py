@@ -17,6 +17,7 @@ from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
 from botorch.utils.multi_objective.pareto import is_non_dominated
+from botorch.utils.sampling import manual_seed
 from linear_operator.utils.errors import NanError, NotPSDError
 from linear_operator.utils.warnings import NumericalWarning
 from optuna.study import Study
@@ -56,8 +57,6 @@ class LatentParetoSampler(LatentSampler):
             double precision; an isotropic Gaussian process if None.
         metric: As in `LatentBOSampler`.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition.
-        constraints_func: From a finished trial to numbers that are at most 0 where it meets its constraints, as
-            Optuna's own samplers take it.
         n_startup_trials: Number of random architectures before the first models.
         seed: Makes proposals a function of the study's trials.
 
@@ -76,7 +75,6 @@ class LatentParetoSampler(LatentSampler):
         predictor: Callable[[Tensor, Tensor], Model] | None = None,
         metric: bool = True,
         candidates: Sequence[Architecture] | CandidateList | None = None,
-        constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
@@ -86,7 +84,6 @@ class LatentParetoSampler(LatentSampler):
             predictor=predictor,
             metric=metric,
             candidates=candidates,
-            constraints_func=constraints_func,
             n_startup_trials=n_startup_trials,
             seed=seed,
         )
@@ -132,7 +129,8 @@ class LatentParetoSampler(LatentSampler):
 
     def _feasible(self, history: History) -> Tensor:
         """`n` flags: which finished trials violate no constraint."""
-        return torch.tensor([all(value <= 0 for value in one.constraints) for one in history.finished.values()])
+        known = history.finished.values()
+        return torch.tensor([all(value <= 0 for value in one.constraints.values()) for one in known])
 
     def _candidates(self, outcomes: Tensor, history: History, rng: np.random.Generator) -> list[Candidates]:
         if self._listed is not None:
@@ -170,16 +168,17 @@ class LatentParetoSampler(LatentSampler):
         bounds: list[Callable[[Tensor], Tensor]] = [
             functools.partial(_outcome, column=i) for i in range(m, model.num_outputs)
         ]
-        acquisition = qLogNoisyExpectedHypervolumeImprovement(
-            model,
-            reference,
-            known,
-            sampler=SobolQMCNormalSampler(torch.Size([_DRAWS]), seed=seed),
-            objective=IdentityMCMultiOutputObjective(outcomes=list(range(m))),
-            constraints=bounds or None,
-            X_pending=self.encoded(dict(sorted(history.running.items()))) if history.running else None,
-            prune_baseline=True,
-        )
+        with manual_seed(seed):  # which known points may be on the front is found by draws of BoTorch's own
+            acquisition = qLogNoisyExpectedHypervolumeImprovement(
+                model,
+                reference,
+                known,
+                sampler=SobolQMCNormalSampler(torch.Size([_DRAWS]), seed=seed),
+                objective=IdentityMCMultiOutputObjective(outcomes=list(range(m))),
+                constraints=bounds or None,
+                X_pending=self.encoded(dict(sorted(history.running.items()))) if history.running else None,
+                prune_baseline=True,
+            )
         with torch.no_grad(), warnings.catch_warnings():
             # Points close to known ones need a little jitter.
             warnings.simplefilter("ignore", NumericalWarning)

@@ -13,7 +13,7 @@ import threading
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -29,9 +29,6 @@ from graphnas.spaces.space import ARCHITECTURE_KEY, HASH_KEY
 
 SOURCE_KEY = "graphnas:source"
 """Trial attribute that says what proposed the architecture."""
-
-CONSTRAINTS_KEY = "constraints"
-"""Trial attribute that Optuna keeps constraints under; `Study.best_trials` passes over trials that violate any."""
 
 _CLAIMS = 8  # proposals a trial makes before it accepts one that another process claimed at the same moment
 _DRAWS = (16, 64, 256, 1024, 4096)  # random architectures looked through for one that is new
@@ -82,7 +79,7 @@ class Observation:
     """`Space.hash` of the architecture."""
     values: tuple[float, ...]
     """Means of its finished trials' objectives, larger is better; empty if none of them has finite ones."""
-    constraints: tuple[float, ...] = ()
+    constraints: Mapping[str, float] = field(default_factory=dict)
     """Constraints of its last finished trial that has any, met at 0 and below."""
 
     @property
@@ -253,7 +250,7 @@ class CellSampler(BaseSampler):
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
         signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
         values: dict[str, list[tuple[float, ...]]] = {}
-        constraints: dict[str, tuple[float, ...]] = {}
+        constraints: dict[str, dict[str, float]] = {}
         known: dict[str, Architecture] = {}
         for trial in trials:
             entry = self._architecture(trial) if trial.number != number else None
@@ -265,12 +262,12 @@ class CellSampler(BaseSampler):
                 told = values.setdefault(key, [])
                 if trial.state != TrialState.FAIL and trial.values and all(map(math.isfinite, trial.values)):
                     told.append(tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)))
-                if trial.system_attrs.get(CONSTRAINTS_KEY):
-                    constraints[key] = tuple(trial.system_attrs[CONSTRAINTS_KEY])
+                if trial.constraints:
+                    constraints[key] = dict(trial.constraints)
         finished = {}
         for key, told in values.items():
             means = tuple(sum(column) / len(told) for column in zip(*told, strict=True))
-            finished[key] = Observation(known[key], key, means, constraints.get(key, ()))
+            finished[key] = Observation(known[key], key, means, constraints.get(key, {}))
         return History(finished, {key: known[key] for key in known.keys() - finished.keys()})
 
     def _architecture(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:

@@ -17,6 +17,7 @@ from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from scipy.stats import norm, rankdata
@@ -74,6 +75,36 @@ def fit_gaussian_process(X: Tensor, Y: Tensor) -> Model:
     return model
 
 
+def with_input_noise(model: Model, variance: Tensor) -> Model:
+    """The model of inputs that are known up to normal noise: a first-order correction (McHutchon & Rasmussen 2011).
+
+    The noise of an observation grows by the variance that its input's noise causes, squared slope of the mean times
+    variance of the input, summed over dimensions. Kernel and mean stay as they were fitted.
+
+    Args:
+        model: A fitted `SingleTaskGP` with one outcome.
+        variance: `n x d` variances of its inputs.
+
+    Raises:
+        TypeError: if it is another model.
+    """
+    if not isinstance(model, SingleTaskGP):
+        raise TypeError(f"Expected predictor to fit a SingleTaskGP where input_noise is on, but got {model!r:.100}")
+    points, targets = model.train_inputs[0], model.train_targets
+    at = points.clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(moments(model, at)[0].sum(), at)
+    noise = model.likelihood.noise.detach() + (slope.square() * variance).sum(-1)
+    corrected = SingleTaskGP(
+        points,
+        targets[:, None],
+        train_Yvar=noise[:, None],
+        covar_module=model.covar_module,
+        mean_module=model.mean_module,
+        outcome_transform=None,
+    )
+    return corrected.eval()
+
+
 def upper_confidence_bound(model: Model, z: Tensor, kappa: float | Tensor) -> Tensor:
     """`mean + kappa * standard deviation` of the latent function at every point, differentiable in `z`.
 
@@ -90,6 +121,15 @@ def upper_confidence_bound(model: Model, z: Tensor, kappa: float | Tensor) -> Te
     """
     mean, deviation = moments(model, z)
     return mean + kappa * deviation
+
+
+def believing(model: Model, points: Tensor) -> Model:
+    """The model to which `m x d` points count as observed at their predicted mean (Desautels et al. 2014, GP-BUCB)."""
+    with torch.no_grad():
+        mean = predicted_mean(model, points)
+        if isinstance(model.likelihood, FixedNoiseGaussianLikelihood):
+            return model.condition_on_observations(points, mean, noise=model.likelihood.noise.mean().expand_as(mean))
+        return model.condition_on_observations(points, mean)
 
 
 def predicted_mean(model: Model, z: Tensor) -> Tensor:
@@ -111,9 +151,11 @@ def _joint_moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
 
 __all__ = [
     "ModelFittingError",
+    "believing",
     "fit_gaussian_process",
     "moments",
     "normal_scores",
     "predicted_mean",
     "upper_confidence_bound",
+    "with_input_noise",
 ]

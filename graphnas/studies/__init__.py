@@ -19,17 +19,9 @@ from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
 from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
 from graphnas.studies.lock import LOCK
 from graphnas.studies.records import environment, to_toml, write_text
-from graphnas.studies.settings import (
-    CONFIG,
-    LATENT_SAMPLERS,
-    SAMPLERS,
-    load_encoder,
-    load_space,
-    make_sampler,
-    read_config,
-    setting,
-)
-from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, best, finished
+from graphnas.studies.samplers import LATENT_SAMPLERS, SAMPLERS, SEVERAL_OBJECTIVES, make_sampler, split_sampler
+from graphnas.studies.settings import CONFIG, load_encoder, load_space, read_config, setting
+from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, best, feasible, finished, labels, pareto_set
 
 __all__ = [
     "CONFIG",
@@ -40,6 +32,7 @@ __all__ = [
     "LATENT_SAMPLERS",
     "LOCK",
     "SAMPLERS",
+    "SEVERAL_OBJECTIVES",
     "Event",
     "StudyError",
     "StudyLocked",
@@ -48,15 +41,19 @@ __all__ = [
     "best",
     "create",
     "environment",
+    "feasible",
     "finished",
     "folder_of",
+    "labels",
     "load_encoder",
     "load_space",
     "make_sampler",
+    "pareto_set",
     "read_config",
     "resume",
     "run",
     "setting",
+    "split_sampler",
     "to_toml",
     "write_text",
 ]

@@ -166,6 +166,8 @@ class _Coordinator:
         self.max_failure_rate = max_failure_rate
         self.folder = folder_of(study)
         self.objectives: list[str] = study.user_attrs.get("graphnas:objectives", ["value"])
+        self.at_most: dict[str, float] = study.user_attrs.get("graphnas:at_most", {})
+        self.at_least: dict[str, float] = study.user_attrs.get("graphnas:at_least", {})
         self.pending: dict[Future[str], _Lease] = {}
         self.queue: list[_Lease] = []
         self.outcomes: list[bool] = []
@@ -282,7 +284,7 @@ class _Coordinator:
             budget=self.budget,
             seed=self.seed,
             folder=None if place is None else str(place),
-            objectives=tuple(self.objectives),
+            objectives=(*self.objectives, *self.at_most, *self.at_least),
         )
         if self.executor is not None:
             self.pending[self.executor.submit(call)] = lease
@@ -304,6 +306,7 @@ class _Coordinator:
         try:
             result = Result.from_json(future.result())
             values = engines.objective_values(result, self.objectives)
+            constraints = self._constraints(result)
         except (engines.WorkerLost, BrokenExecutor) as error:
             if lease.attempt < self.max_attempts:
                 self.queue.append(lease)
@@ -315,10 +318,23 @@ class _Coordinator:
         except Exception as error:  # an evaluator may raise anything; the trial keeps what it said
             self._fail(lease, f"{type(error).__name__}: {error}")
         else:
-            self._complete(lease, result, values)
+            self._complete(lease, result, values, constraints)
         return 1
 
-    def _complete(self, lease: _Lease, result: Result, values: tuple[float, ...]) -> None:
+    def _constraints(self, result: Result) -> dict[str, float]:
+        """How far each bound is exceeded; 0 or less where it is met."""
+        found = {}
+        for side, sign, bounds in (("at most", 1.0, self.at_most), ("at least", -1.0, self.at_least)):
+            for name, figure in zip(bounds, engines.objective_values(result, tuple(bounds)), strict=True):
+                found[f"{name} {side} {bounds[name]:g}"] = sign * (figure - bounds[name])
+        return found
+
+    def _complete(
+        self, lease: _Lease, result: Result, values: tuple[float, ...], constraints: Mapping[str, float]
+    ) -> None:
+        for name, exceeded in constraints.items():
+            # What Trial.set_constraint does; a Trial object would ask the sampler again.
+            self.study._storage.set_trial_system_attr(lease.trial_id, f"constraints:{name}", exceeded)
         self._set(lease, "metrics", dict(result.metrics))
         self._set(lease, "curve", {name: list(curve) for name, curve in result.curve.items()})
         self._set(lease, "seconds", result.seconds)

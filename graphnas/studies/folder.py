@@ -19,7 +19,8 @@ from optuna.study import StudyDirection
 from graphnas.studies.errors import StudyError
 from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.records import environment, to_toml, write_text
-from graphnas.studies.settings import CONFIG, DIRECTIONS, check_config, read_config, rebuild_sampler
+from graphnas.studies.samplers import rebuild_sampler
+from graphnas.studies.settings import BOUNDS, CONFIG, DIRECTIONS, check_config, read_config
 from graphnas.studies.trials import architecture
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def create(
     *,
     directions: Sequence[str] = ("maximize",),
     objectives: Sequence[str] = ("value",),
+    at_most: Mapping[str, float] | None = None,
+    at_least: Mapping[str, float] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
     """Start a search in a new folder.
@@ -53,8 +56,11 @@ def create(
         sampler: What will propose them.
         directions: `"maximize"` or `"minimize"` for each objective.
         objectives: `"value"`, or names of `Result.metrics`, one for each direction.
+        at_most: Upper bounds on `"value"` or metrics by name. Trials beyond one count as infeasible: samplers that heed
+            constraints avoid them, and they are never among the best.
+        at_least: Lower bounds.
         config: Settings for `config.toml`, beside the names of the parts. `resume` rebuilds the sampler from a table
-            `sampler` with `kind` (a name of `SAMPLERS`), `seed` and, where it needs one, `encoder`.
+            `sampler` with `kind` (a word of `split_sampler`), `seed` and, where it needs one, `encoder`.
 
             A `file` in a table `space` is the name under which the folder keeps a copy of the space's own file.
 
@@ -72,6 +78,8 @@ def create(
     settings: dict[str, Any] = {
         "directions": list(directions),
         "objectives": list(objectives),
+        "at_most": dict(at_most or {}) or None,
+        "at_least": dict(at_least or {}) or None,
         "space": {"name": space.name},
         "sampler": {"class": type(sampler).__name__},
         "evaluator": {"name": evaluator.name},
@@ -138,7 +146,8 @@ def _make_database(folder: Path, settings: Mapping[str, Any]) -> None:
     try:
         made = RDBStorage(f"sqlite:///{part.absolute()}")
         number = made.create_new_study([StudyDirection[name.upper()] for name in settings["directions"]], _STUDY)
-        made.set_study_user_attr(number, "graphnas:objectives", list(settings.get("objectives", ["value"])))
+        for name, value in _study_attributes(settings).items():
+            made.set_study_user_attr(number, name, value)
         made.engine.dispose()
         part.replace(path)
     finally:
@@ -169,9 +178,16 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
         raise
     except Exception as error:  # what a damaged row makes SQLite, SQLAlchemy, Optuna and JSON raise has no end
         raise StudyError(f"{path} cannot be read: {reason_of(error)}") from error
-    if study.user_attrs.get("graphnas:objectives") != settings.get("objectives", ["value"]):
-        study.set_user_attr("graphnas:objectives", list(settings.get("objectives", ["value"])))
+    for name, value in _study_attributes(settings).items():
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)
     return study
+
+
+def _study_attributes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the coordinator reads of the settings."""
+    bounds = {f"graphnas:{side}": dict(settings[side]) for side in BOUNDS if settings.get(side)}
+    return {"graphnas:objectives": list(settings.get("objectives", ["value"])), **bounds}
 
 
 def _check_database(path: Path) -> None:

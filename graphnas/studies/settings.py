@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from optuna.samplers import BaseSampler
 
 from graphnas.studies.errors import StudyError
 
@@ -19,6 +16,9 @@ if TYPE_CHECKING:
 CONFIG = "config.toml"
 
 DIRECTIONS = ("maximize", "minimize")
+
+BOUNDS = ("at_most", "at_least")
+"""Tables of bounds on metrics, and the sides on which these are kept."""
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -57,6 +57,9 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
         len(objectives) != len(directions) or not all(isinstance(name, str) for name in objectives)
     ):
         raise StudyError(f"{folder / CONFIG}: objectives: expected one name for each direction, but got {objectives!r}")
+    for side in BOUNDS:
+        for name in setting(folder, settings, side, dict, optional=True) or {}:
+            setting(folder, settings, f"{side}.{name}", float)
 
 
 _KINDS = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
@@ -133,74 +136,3 @@ def load_encoder(folder: str | Path, *, device: str = "cpu") -> Any:
         return CellAutoencoder.from_pretrained(name, device=device, space=space)
     except (ValueError, OSError) as error:
         raise StudyError(f"{Path(folder) / CONFIG}: sampler.encoder: {error}") from None
-
-
-def make_sampler(
-    kind: str, space: Space, *, encoder: Any = None, candidates: Any = None, seed: int | None = None
-) -> BaseSampler:
-    """A sampler from the name that `config.toml` and the command line use: one of `SAMPLERS`.
-
-    Args:
-        kind: The name.
-        space: The space to search.
-        encoder: Needed by those in `LATENT_SAMPLERS`.
-        candidates: A `search.CandidateList` that the search is restricted to; the whole space if None.
-        seed: Makes proposals a function of the study's trials.
-
-    Raises:
-        ValueError: if there is no such name, or the sampler needs an encoder, or takes no list.
-        ImportError: if the sampler needs a package that is not there.
-    """
-    from graphnas import search
-
-    if kind not in SAMPLERS:
-        raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
-    if kind in LATENT_SAMPLERS and encoder is None:
-        raise ValueError(f"The sampler {kind!r} needs an encoder")
-    if kind == "gradient":
-        if candidates is not None:
-            raise ValueError("The sampler 'gradient' takes no list of candidates")
-        return search.GradientSearchSampler(space, encoder, seed=seed)
-    makers: dict[str, Callable[..., BaseSampler]] = {
-        "latent-bo": functools.partial(search.LatentBOSampler, encoder=encoder),
-        "random": search.RandomCellSampler,
-        "evolution": search.RegularizedEvolutionSampler,
-        "local-search": search.LocalSearchSampler,
-        "feature-bo": functools.partial(search.FeatureBOSampler, features="structure", acquisition="ucb"),
-        "bananas": search.BananasSampler,
-        "npenas": search.NPENASSampler,
-        "forest": search.TreeEnsembleSampler,
-        "xgboost": functools.partial(search.TreeEnsembleSampler, model="xgboost"),
-    }
-    return makers[kind](space, candidates=candidates, seed=seed)
-
-
-LATENT_SAMPLERS = ("latent-bo", "gradient")
-"""Those that need an encoder."""
-
-SAMPLERS = (
-    *LATENT_SAMPLERS,
-    "random",
-    "evolution",
-    "local-search",
-    "feature-bo",
-    "bananas",
-    "npenas",
-    "forest",
-    "xgboost",
-)
-
-
-def rebuild_sampler(folder: Path, settings: Mapping[str, Any]) -> BaseSampler:
-    """The sampler that `config.toml` describes."""
-    table = settings.get("sampler", {})
-    if "kind" not in table:
-        raise StudyError(
-            f"{folder / CONFIG}: sampler.kind is missing, so the {table.get('class', 'sampler')} of this search cannot "
-            "be rebuilt; pass it as resume(folder, sampler=...)"
-        )
-    if table["kind"] not in SAMPLERS:
-        raise StudyError(
-            f"{folder / CONFIG}: sampler.kind: expected one of {', '.join(SAMPLERS)}, but got {table['kind']!r}"
-        )
-    return make_sampler(table["kind"], load_space(folder), encoder=load_encoder(folder), seed=table.get("seed"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -35,8 +36,37 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.user_attrs.get("graphnas:reason") not in (INTERRUPTED, EXHAUSTED)]
 
 
-def best(study: optuna.Study, n: int = 1) -> list[FrozenTrial]:
-    """The `n` completed trials with the best first objective, best first; fewer if there are fewer."""
-    sign = -1.0 if study.directions[0] == StudyDirection.MAXIMIZE else 1.0
+def labels(study: optuna.Study, value: str) -> list[str]:
+    """Names of the objectives for people; `value` is that of the evaluator's own."""
+    names = study.user_attrs.get("graphnas:objectives", ["value"] * len(study.directions))
+    return [value if name == "value" else name for name in names]
+
+
+def feasible(study: optuna.Study) -> list[FrozenTrial]:
+    """Completed trials that violate no constraint."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in trials if all(value <= 0 for value in trial.constraints.values())]
+
+
+def best(study: optuna.Study, n: int = 1) -> list[FrozenTrial]:
+    """The `n` feasible trials with the best first objective, best first; of several objectives, the Pareto set's.
+
+    There are fewer if there are not so many.
+    """
+    sign = -1.0 if study.directions[0] == StudyDirection.MAXIMIZE else 1.0
+    trials = feasible(study) if len(study.directions) == 1 else pareto_set(study)
     return sorted(trials, key=lambda trial: (sign * trial.values[0], trial.number))[:n]
+
+
+def pareto_set(study: optuna.Study) -> list[FrozenTrial]:
+    """Feasible trials to which no other is superior in one objective and at least equal in all; of equals the first."""
+    signs = np.array([1.0 if direction == StudyDirection.MAXIMIZE else -1.0 for direction in study.directions])
+    trials = feasible(study)
+    values = np.array([trial.values for trial in trials]).reshape(len(trials), len(signs)) * signs
+    kept = []
+    for row, mine in enumerate(values):
+        superior = (values >= mine).all(1) & (values > mine).any(1)
+        repeated = (values[:row] == mine).all(1)
+        if not superior.any() and not repeated.any():
+            kept.append(trials[row])
+    return kept

@@ -59,7 +59,7 @@ def test_a_list_of_candidates_is_all_that_is_queried() -> None:
 
 
 def test_wrong_names_and_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"Expected a method out of latent-bo, .*, but got 'x'"):
+    with pytest.raises(ValueError, match=r"Expected a sampler out of latent-bo, .*, but got 'x'"):
         run_search(benchmark(), "x", 0)
     with pytest.raises(ValueError, match="The sampler 'latent-bo' needs an encoder"):
         run_search(benchmark(), "latent-bo", 0)

@@ -44,7 +44,7 @@ def test_a_comparison_leaves_figures_that_a_second_run_repeats_byte_for_byte(tmp
     ("arguments", "message"),
     [
         (("p9",), "Expected a protocol out of p101-full"),
-        (("p201", "--methods", "nosuchmethod"), "expected names out of latent-bo"),
+        (("p201", "--methods", "nosuchmethod"), "Expected a sampler out of latent-bo"),
         (("p201", "--methods", ","), "expected names out of latent-bo"),
         (("p201", "--encoder", "mine"), "expected SPACE=ENCODER"),
     ],

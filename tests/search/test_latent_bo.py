@@ -13,6 +13,7 @@ from torch import Tensor
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.search import LatentBOSampler, RandomCellSampler
+from graphnas.search.retraining import retrained
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
 
@@ -125,3 +126,62 @@ def test_illegal_decodings_of_a_model_without_masks_are_passed_over(space: Space
     study = search(space, LatentBOSampler(space, svge, n_startup_trials=4, seed=0), 8)
     for trial in study.trials:
         space.validate(Architecture.from_json(trial.user_attrs["graphnas:architecture"]))
+
+
+@pytest.mark.parametrize("acquisition", ["log-ei", "log-nei", "thompson"])
+def test_other_acquisitions_search_alike_each_time(space: Space, encoder: NearestCell, acquisition: str) -> None:
+    found = []
+    for _ in range(2):
+        sampler = LatentBOSampler(space, encoder, acquisition=acquisition, n_startup_trials=5, seed=0)
+        study = search(space, sampler, 10)
+        batch = [study.ask() for _ in range(3)]
+        found.append([space.hash(space.suggest(trial)) for trial in batch] + study_hashes(study))
+    assert found[0] == found[1]
+    assert len(set(found[0][:3])) == 3
+    assert not any(source.startswith("fallback") for source in sources(study))
+
+
+def study_hashes(study: optuna.Study) -> list[str]:
+    return [trial.user_attrs["graphnas:hash"] for trial in study.trials]
+
+
+@pytest.mark.parametrize("chosen", [("acquisition",), ("sample",), ("edit",), ("acquisition", "sample")])
+def test_sources_that_are_left_out_propose_nothing(space: Space, encoder: NearestCell, chosen: tuple[str, ...]) -> None:
+    study = search(space, LatentBOSampler(space, encoder, sources=chosen, n_startup_trials=5, seed=0), 12)
+    assert set(sources(study)[5:]) <= {*chosen, "fallback: no new candidate"}
+    assert set(sources(study)[5:]) & set(chosen)
+
+
+def test_noise_of_the_latent_points_changes_proposals(space: Space, encoder: NearestCell) -> None:
+    without, with_noise = (
+        search(space, LatentBOSampler(space, encoder, input_noise=on, n_startup_trials=5, seed=0), 12)
+        for on in (False, True)
+    )
+    assert study_hashes(without)[:5] == study_hashes(with_noise)[:5]
+    assert study_hashes(without) != study_hashes(with_noise)
+    assert not any(source.startswith("fallback") for source in sources(with_noise))
+
+
+@pytest.mark.slow
+def test_an_encoder_that_is_retrained_orders_what_was_observed(space: Space) -> None:
+    encoder = CellAutoencoder.from_pretrained("nasbench101")
+    architectures = space.sample(60, np.random.default_rng(0))
+    values = [score(one) for one in architectures]
+    again = retrained(encoder, space, architectures, values, seed=0)
+    predicted = again.predict(again.encode(architectures)[0])[0]
+    assert np.corrcoef(predicted.detach().numpy(), values)[0, 1] > 0.7
+    study = search(space, LatentBOSampler(space, encoder, retrain_every=10, n_startup_trials=5, seed=0), 12)
+    assert not any(source.startswith("fallback") for source in sources(study))
+    assert len(set(study_hashes(study))) == 12
+
+
+def test_wrong_settings_are_refused(space: Space, encoder: NearestCell) -> None:
+    with pytest.raises(ValueError, match=r"Expected acquisition to be one of ucb, .*, but got 'pi'"):
+        LatentBOSampler(space, encoder, acquisition="pi")
+    for wrong in ("edit", (), ("edits",)):
+        with pytest.raises(ValueError, match="Expected sources to be one or more of acquisition, sample, edit"):
+            LatentBOSampler(space, encoder, sources=wrong)
+    with pytest.raises(ValueError, match="Expected retrain_every to be None or at least 2, but got 1"):
+        LatentBOSampler(space, encoder, retrain_every=1)
+    with pytest.raises(TypeError, match="Expected encoder to be a CellAutoencoder to be retrained"):
+        retrained(encoder, space, space.sample(3, np.random.default_rng(0)), [0.1, 0.2, 0.3], seed=0)

@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 from botorch.acquisition import UpperConfidenceBound
+from botorch.models import SingleTaskGP
 
-from graphnas.search.surrogate import fit_gaussian_process, normal_scores, upper_confidence_bound
+from graphnas.search.surrogate import (
+    believing,
+    fit_gaussian_process,
+    normal_scores,
+    upper_confidence_bound,
+    with_input_noise,
+)
 
 
 def test_normal_scores_rank_failures_worst_and_average_ties() -> None:
@@ -42,3 +49,18 @@ def test_process_learns_a_smooth_function() -> None:
     with torch.no_grad():
         predicted = upper_confidence_bound(model, X[60:], 0.0)
     assert torch.corrcoef(torch.stack([predicted, y[60:]]))[0, 1] > 0.8
+
+
+def test_noise_of_inputs_counts_where_the_model_is_steep() -> None:
+    X = torch.linspace(-2, 2, 30, dtype=torch.double)[:, None]
+    Y = torch.where(X > 0, X, 0.0)
+    model = fit_gaussian_process(X, (Y - Y.mean()) / Y.std()).eval()
+    noisy = with_input_noise(model, torch.full_like(X, 0.01))
+    assert isinstance(noisy, SingleTaskGP)
+    added = noisy.likelihood.noise - model.likelihood.noise
+    # The slope is 0 on the left and 1 / 0.65 on the right; its square times 0.01 is added.
+    assert added[3:10].abs().max() < 2e-3
+    assert added[20:27].mean().item() == pytest.approx(0.01 / float(Y.std()) ** 2, rel=0.2)
+    torch.testing.assert_close(with_input_noise(model, torch.zeros_like(X)).posterior(X).mean, model.posterior(X).mean)
+    pending = believing(noisy, X[:2] + 5)
+    assert pending.posterior(X[:1] + 5).variance < noisy.posterior(X[:1] + 5).variance

@@ -75,6 +75,49 @@ def test_further_objectives_are_metrics(tmp_path: Path, space: Space) -> None:
         assert trial.values[1] == 1000 * len(studies.architecture(trial).cells[0].ops)
 
 
+def test_bounds_are_recorded_and_kept_by_the_best(tmp_path: Path, space: Space) -> None:
+    bounds = {"at_most": {"value": 0.85}, "at_least": {"parameters": 6500.0}}
+    study = studies.create(
+        tmp_path,
+        space,
+        EdgeCount(),
+        RandomCellSampler(space, seed=0),
+        config={"sampler": {"kind": "random", "seed": 0}},
+        **bounds,
+    )
+    studies.run(study, space, EdgeCount(), n_trials=10)
+    study = studies.resume(tmp_path)
+    studies.run(study, space, EdgeCount(), n_trials=40)
+    kept = []
+    for trial in study.trials:
+        vertices = len(studies.architecture(trial).cells[0].ops)
+        # EdgeCount counts 1,000 parameters a vertex.
+        expected = {"value at most 0.85": trial.values[0] - 0.85, "parameters at least 6500": 6500 - 1000 * vertices}
+        assert trial.constraints == pytest.approx(expected)
+        kept += [trial.number] if max(expected.values()) <= 0 else []
+    assert kept
+    assert len(kept) < 40
+    assert [trial.number for trial in studies.feasible(study)] == kept
+    assert {trial.number for trial in studies.best(study, 40)} == set(kept)
+
+
+def test_a_bound_on_what_no_result_has_fails_the_candidate(space: Space) -> None:
+    study = optuna.create_study(sampler=RandomCellSampler(space, seed=0))
+    study.set_user_attr("graphnas:at_most", {"latency": 1.0})
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert "'latency' is missing from the metrics" in study.trials[0].user_attrs["graphnas:reason"]
+
+
+def test_the_pareto_set_holds_feasible_trials_that_none_dominates() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    told = [(0.9, 5.0), (0.8, 4.0), (0.8, 5.0), (0.9, 5.0), (0.95, 1.0), (0.5, 4.0)]
+    for number, values in enumerate(told):
+        attributes = {"constraints:size": 1.0 if number == 4 else -1.0}
+        study.add_trial(optuna.trial.create_trial(values=list(values), system_attrs=attributes))
+    assert [trial.number for trial in studies.pareto_set(study)] == [0, 1]
+    assert [trial.number for trial in studies.best(study, 5)] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("misbehave", "reason"),
     [

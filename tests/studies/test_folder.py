@@ -191,7 +191,7 @@ def test_a_damaged_database_is_named(tmp_path: Path, space: Space, damage: Calla
         ),
         ({"objectives": []}, "objectives: expected one name for each direction"),
         ({"sampler": None}, "sampler: expected a table, but it is missing"),
-        ({"sampler": {"kind": "foo"}}, "sampler.kind: expected one of latent-bo, gradient, .*, but got 'foo'"),
+        ({"sampler": {"kind": "foo"}}, "sampler.kind: Expected a sampler out of latent-bo, .*, but got 'foo'"),
         ({"sampler": {"kind": "random", "seed": "x"}}, "sampler.seed: expected a whole number of at least 0"),
         ({"sampler": {"kind": "latent-bo", "encoder": "none"}}, "sampler.encoder: .*none"),
     ],

@@ -1,0 +1,149 @@
+"""How a search begins: its settings, its folder, and the architectures that come first."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from graphnas.cli.console import BadData, Failed, complain
+
+if TYPE_CHECKING:
+    import optuna
+
+    from graphnas.cell import Architecture
+    from graphnas.evaluate import Evaluator
+    from graphnas.spaces import Space
+
+_COVERAGE = 0.01  # least share of a space that a table must hold to be searched
+
+
+def check_coverage(evaluator: Evaluator, space: Space) -> None:
+    """Refuse a table of so few architectures that a search would hardly ever meet one."""
+    table = getattr(evaluator, "table", None)
+    if table is not None and space.size is not None and len(table) < _COVERAGE * space.size:
+        raise typer.BadParameter(
+            f"{table.path.name} holds {len(table):,} of the {space.size:,} architectures of {space.name}, so a search "
+            "would hardly ever meet one; `graphnas evaluate` looks given ones up"
+        )
+
+
+def encoder_name(space: Space, kind: str, encoder: str | None) -> str | None:
+    """The encoder that a search keeps in its settings; None where there is none and the sampler needs none.
+
+    Raises:
+        BadData: if the sampler needs one.
+    """
+    from graphnas import studies
+    from graphnas.content import content_folder
+
+    if encoder is None:
+        shipped = content_folder("encoders") / space.name / "config.toml"
+        if not shipped.is_file():
+            if kind in studies.LATENT_SAMPLERS:
+                raise BadData(
+                    f"There is no trained encoder for {space.name}: fit one with `graphnas train` and give its folder "
+                    "as --encoder, or choose --sampler evolution"
+                )
+            return None
+        return space.name
+    return str(Path(encoder).absolute()) if Path(encoder).is_dir() else encoder
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a search that this command has begun.
+
+    Raises:
+        StudyError: naming the one that is missing or wrong.
+    """
+    from graphnas import studies
+
+    settings = studies.read_config(folder)
+    check = partial(studies.setting, folder, settings)
+    check("search.trials", int, least=1)
+    check("search.workers", int, least=0)
+    check("search.timeout", float, least=1, optional=True)
+    check("evaluator.objective", str)
+    check("evaluator.metric", str, optional=True)
+    check("evaluator.epochs", int, least=1, optional=True)
+    check("sampler.kind", str)
+    return settings
+
+
+def _new_folder(space: Space, objective: str) -> Path:
+    """Make a folder for results that no other search has."""
+    kind, _, what = objective.partition(":")
+    # A folder of images is named by its last part, without its size.
+    what = kind if kind == "table" else Path(what.rpartition("@")[0] or what).name
+    name = f"{date.today().isoformat()}-{space.name}-{what}"
+    for number in itertools.count(1):
+        folder = Path("results") / (name if number == 1 else f"{name}-{number}")
+        # Not looked for beforehand: of searches that start at the same moment each gets its own.
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
+def create_search(
+    out: Path | None,
+    objective: str,
+    space: Space,
+    evaluator: Evaluator,
+    settings: dict[str, Any],
+    goals: dict[str, Any],
+    init: Path | None,
+) -> tuple[Path, optuna.Study]:
+    """Make the folder and the study of a search.
+
+    Args:
+        out: The folder; one of its own in results/ if None.
+        objective: Word of the evaluator.
+        space: Space to search.
+        evaluator: What will judge candidates.
+        settings: For `config.toml`.
+        goals: `directions`, `objectives`, `at_most` and `at_least` of `studies.create`.
+        init: File of architectures that come first.
+    """
+    from graphnas import studies
+
+    first = [] if init is None else _read_first(init, space)
+    encoder = None
+    if settings["sampler"]["encoder"] is not None:
+        from graphnas.encoders import CellAutoencoder
+
+        encoder = CellAutoencoder.from_pretrained(settings["sampler"]["encoder"], space=space)
+    try:
+        sampler = studies.make_sampler(
+            settings["sampler"]["kind"],
+            space,
+            encoder=encoder,
+            seed=settings["sampler"]["seed"],
+        )
+    except ImportError as error:
+        raise Failed(str(error)) from None
+    except ValueError as error:
+        raise typer.BadParameter(f"--sampler: {error}") from None
+    folder = _new_folder(space, objective) if out is None else out
+    study = studies.create(folder, space, evaluator, sampler, config=settings, **goals)
+    for architecture in first:
+        study.enqueue_trial(space.parameters(architecture))
+    return folder, study
+
+
+def _read_first(path: Path, space: Space) -> list[Architecture]:
+    """The architectures of a file, of equal ones the first."""
+    from graphnas.cli.architectures import read_architectures
+
+    found = read_architectures(path, space)
+    once: dict[str, Architecture] = {}
+    for key, architecture in zip(space.hashes(found), found, strict=True):
+        once.setdefault(key, architecture)
+    if len(once) < len(found):
+        complain(f"{path}: {len(found) - len(once)} of {len(found)} architectures repeat another and are left out")
+    return list(once.values())

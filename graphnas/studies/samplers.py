@@ -1,0 +1,166 @@
+"""Samplers by the words that `config.toml` and the command line use: `latent-bo`, `evolution:population=50`."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from graphnas.studies.errors import StudyError
+from graphnas.studies.settings import CONFIG, load_encoder, load_space
+
+if TYPE_CHECKING:
+    from graphnas.spaces import Space
+
+LATENT_SAMPLERS = ("latent-bo", "latent-pareto", "gradient")
+"""Those that need an encoder."""
+
+SAMPLERS = (
+    *LATENT_SAMPLERS,
+    "random",
+    "evolution",
+    "local-search",
+    "feature-bo",
+    "bananas",
+    "npenas",
+    "forest",
+    "xgboost",
+    "tpe",
+    "nsga2",
+)
+"""All names; the last two are Optuna's own, which know nothing of architectures."""
+
+SEVERAL_OBJECTIVES = ("latent-pareto", "random", "tpe", "nsga2")
+"""Those that serve several objectives."""
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "feature-bo": {"features": "structure", "acquisition": "ucb"},
+    "xgboost": {"model": "xgboost"},
+    "tpe": {"n_startup_trials": 10},
+    "nsga2": {"population_size": 20},
+}
+
+_NO_SETTINGS = ("self", "space", "encoder", "candidates", "seed", "predictor", "constraints_func")
+
+
+def split_sampler(word: str) -> tuple[str, dict[str, Any]]:
+    """Name and settings of a sampler.
+
+    Example:
+        >>> split_sampler("latent-bo:acquisition=log-ei:sources=sample+edit:metric=false")
+        ('latent-bo', {'acquisition': 'log-ei', 'sources': ('sample', 'edit'), 'metric': False})
+
+    Args:
+        word: One of `SAMPLERS`, then `:NAME=VALUE` for each argument of the sampler to set. Values are numbers, `true`,
+            `false` or text; several with `+` between them are a tuple.
+
+    Raises:
+        ValueError: if there is no such sampler, or it has no such setting.
+    """
+    kind, *texts = word.split(":")
+    if kind not in SAMPLERS:
+        raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
+    known = [name for name in inspect.signature(_sampler_class(kind)).parameters if name not in _NO_SETTINGS]
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or name not in known:
+            raise ValueError(f"Expected {kind}:NAME=VALUE with a name out of {', '.join(known)}, but got {word!r}")
+        parts = tuple(map(_value, value.split("+")))
+        settings[name] = parts if len(parts) > 1 or name in ("sources", "reference_point") else parts[0]
+    return kind, settings
+
+
+def make_sampler(
+    word: str,
+    space: Space,
+    *,
+    encoder: Any = None,
+    candidates: Any = None,
+    seed: int | None = None,
+) -> BaseSampler:
+    """The sampler of a word.
+
+    Args:
+        word: See `split_sampler`.
+        space: The space to search.
+        encoder: Needed by those in `LATENT_SAMPLERS`.
+        candidates: A `search.CandidateList` that the search is restricted to; the whole space if None. Optuna's own
+            samplers do not heed it.
+        seed: Makes proposals a function of the study's trials.
+
+    Raises:
+        ValueError: if there is no such sampler or setting, a setting is wrong, the sampler needs an encoder, or takes
+            no list.
+        ImportError: if the sampler needs a package that is not there.
+    """
+    kind, settings = split_sampler(word)
+    make = _sampler_class(kind)
+    arguments = {**_DEFAULTS.get(kind, {}), **settings, "seed": seed}
+    if kind in LATENT_SAMPLERS:
+        if encoder is None:
+            raise ValueError(f"The sampler {kind!r} needs an encoder")
+        arguments["encoder"] = encoder
+    if "space" in inspect.signature(make).parameters:
+        arguments["space"] = space
+        if candidates is not None:
+            if "candidates" not in inspect.signature(make).parameters:
+                raise ValueError(f"The sampler {kind!r} takes no list of candidates")
+            arguments["candidates"] = candidates
+    try:
+        sampler: BaseSampler = make(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{word}: {error}") from None
+    return sampler
+
+
+def rebuild_sampler(folder: Path, settings: Mapping[str, Any]) -> BaseSampler:
+    """The sampler that `config.toml` describes.
+
+    Raises:
+        StudyError: if it describes none.
+    """
+    table = settings.get("sampler", {})
+    if "kind" not in table:
+        raise StudyError(
+            f"{folder / CONFIG}: sampler.kind is missing, so the {table.get('class', 'sampler')} of this search cannot "
+            "be rebuilt; pass it as resume(folder, sampler=...)"
+        )
+    try:
+        split_sampler(table["kind"])
+        return make_sampler(table["kind"], load_space(folder), encoder=load_encoder(folder), seed=table.get("seed"))
+    except (ValueError, AttributeError) as error:
+        raise StudyError(f"{folder / CONFIG}: sampler.kind: {error}") from None
+
+
+def _sampler_class(kind: str) -> Any:
+    from graphnas import search
+
+    return {
+        "latent-bo": search.LatentBOSampler,
+        "latent-pareto": search.LatentParetoSampler,
+        "gradient": search.GradientSearchSampler,
+        "random": search.RandomCellSampler,
+        "evolution": search.RegularizedEvolutionSampler,
+        "local-search": search.LocalSearchSampler,
+        "feature-bo": search.FeatureBOSampler,
+        "bananas": search.BananasSampler,
+        "npenas": search.NPENASSampler,
+        "forest": search.TreeEnsembleSampler,
+        "xgboost": search.TreeEnsembleSampler,
+        "tpe": optuna.samplers.TPESampler,
+        "nsga2": optuna.samplers.NSGAIISampler,
+    }[kind]
+
+
+def _value(text: str) -> Any:
+    """A number, a truth value, or the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
