@@ -14,7 +14,7 @@ from typing import Any
 from graphnas import studies
 from graphnas.bench.protocol import PROTOCOLS, Benchmark, Protocol, open_benchmark
 from graphnas.bench.run import Run, run_search
-from graphnas.bench.statistics import mean_ranks, paired, summary
+from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summary
 
 RUNS = "runs.jsonl"
 """File of finished searches, one a line, that a comparison goes on from."""
@@ -59,7 +59,7 @@ def compare(
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             if row["key"] in wanted:
-                done[row["key"]] = Run(**row["run"])
+                done[row["key"]] = Run.from_dict(row["run"])
     jobs = {name: job for name, job in wanted.items() if name not in done}
     before = len(done)
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they import numpy
@@ -146,8 +146,9 @@ def report(runs: Sequence[Run], protocols: Sequence[Protocol], optima: dict[str,
         optima: Largest value of each, by its name.
 
     Returns:
-        By protocol, `methods` (see `summary`), and `paired` with the first method as the reference; and `ranks` over
-        all protocols and seeds at the last place, where there are enough.
+        By protocol, `methods` (see `summary`), `paired` with the first method as the reference, and `simulated_hours`
+        where the table has the seconds of every training (see `simulated_clock`); and `ranks` over all protocols and
+        seeds at the last place, where there are enough.
     """
     found: dict[str, Any] = {"protocols": {}}
     blocks: list[dict[str, float]] = []
@@ -167,6 +168,7 @@ def report(runs: Sequence[Run], protocols: Sequence[Protocol], optima: dict[str,
                 method: summary(mine, protocol.places, optima[protocol.name]) for method, mine in by_method.items()
             },
             "paired": paired(by_method, next(iter(by_method)), protocol.places),
+            **simulated_clock(by_method),
         }
         for seed in sorted({run.seed for run in runs}):
             block = {method: run.best[-1] for method, mine in by_method.items() for run in mine if run.seed == seed}

@@ -35,19 +35,31 @@ class Run:
     """Recorded seconds of training behind each query; None where they are not known."""
     further: dict[str, list[float | None]]
     """The protocol's other columns of the best architecture so far after each query."""
-    best_architecture: str
-    """The best architecture queried, as JSON."""
+    records: list[tuple[int, str]]
+    """The architectures that were the best so far, as JSON, each after the number of the query that found it."""
     repeats: int
     """Proposals that were known already or may not be queried, and used up no query."""
     seconds: float
     """CPU seconds of the whole search, look-ups included."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Run:
+        """Inverse of `to_dict`, after JSON."""
+        return cls(**{**data, "records": [(int(query), text) for query, text in data["records"]]})
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
 
 
-def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = None) -> Run:
+def run_search(
+    benchmark: Benchmark,
+    method: str,
+    seed: int,
+    *,
+    encoder: Any = None,
+    sampler: optuna.samplers.BaseSampler | None = None,
+) -> Run:
     """One search with one seed.
 
     A batch of proposals is asked for, looked up and told. A proposal of a class that was queried before, or of one that
@@ -59,6 +71,7 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
         method: A word of `studies.split_sampler`.
         seed: Seed of the sampler.
         encoder: For the methods that search in a latent space.
+        sampler: What proposes, in place of what `method` says, which then is only its name.
 
     Raises:
         ValueError: if there is no such method or setting, it needs an encoder or takes no list of candidates, or there
@@ -67,7 +80,8 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
     protocol, space = benchmark.protocol, benchmark.space
     queries = protocol.places[-1]
     started = time.process_time()
-    sampler = studies.make_sampler(method, space, encoder=encoder, candidates=benchmark.candidates, seed=seed)
+    if sampler is None:
+        sampler = studies.make_sampler(method, space, encoder=encoder, candidates=benchmark.candidates, seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     values: dict[str, float] = {}
     found: list[tuple[Architecture, float, str]] = []
@@ -109,7 +123,7 @@ def run_search(benchmark: Benchmark, method: str, seed: int, *, encoder: Any = N
         source=[source for _, _, source in found],
         cost=[_known(benchmark.cost(architecture)) for architecture, _, _ in found],
         further={title: [_known(one[title]) for one in further] for title in protocol.further},
-        best_architecture=found[int(holder[-1])][0].to_json(),
+        records=[(row + 1, found[row][0].to_json()) for row in sorted(set(holder.tolist()))],
         repeats=repeats,
         seconds=round(seconds, 2),
     )

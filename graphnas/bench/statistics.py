@@ -51,6 +51,36 @@ def summary(runs: Sequence[Run], places: Sequence[int], optimum: float) -> dict[
     }
 
 
+def simulated_clock(runs: Mapping[str, Sequence[Run]], places: int = 50) -> dict[str, Any]:
+    """How good the best architecture is after so many hours of training, had the recorded trainings run one by one.
+
+    Args:
+        runs: Searches by method.
+        places: Number of times at which they are compared, in equal steps up to the shortest search's end.
+
+    Returns:
+        `simulated_hours` with `hours` and by method the `mean` and `standard_error` of the best value known by then,
+        from the first time on at which every search has one; empty where the seconds of any training are not known.
+    """
+    if any(cost is None for mine in runs.values() for run in mine for cost in run.cost):
+        return {}
+    ends = {method: [_hours(run) for run in mine] for method, mine in runs.items()}
+    last, first = (pick(float(at[row]) for mine in ends.values() for at in mine) for pick, row in ((min, -1), (max, 0)))
+    hours = np.linspace(0, last, places + 1)[1:]
+    hours = hours[hours >= first]
+    found: dict[str, Any] = {"hours": _rounded(hours)}
+    for method, mine in runs.items():
+        rows = [np.searchsorted(at, hours + 1e-9, side="right") - 1 for at in ends[method]]
+        values = np.array([np.array(run.best)[row] for run, row in zip(mine, rows, strict=True)])
+        found[method] = {"mean": _rounded(values.mean(0)), "standard_error": _rounded(standard_error(values))}
+    return {"simulated_hours": found} if len(hours) else {}
+
+
+def _hours(run: Run) -> FloatArray:
+    """Hours of training when each query is done."""
+    return np.cumsum(np.array(run.cost, dtype=np.float64)) / 3600
+
+
 def standard_error(values: FloatArray) -> FloatArray:
     """Standard errors of the means over the first axis; NaN of one row."""
     if len(values) < 2:

@@ -60,7 +60,8 @@ def bench(
     """Compare search methods on tables: every proposal is looked up, and every class of architectures counts once.
 
     The folder then holds results.json (equal for equal seeds), timings.json, curves and mean ranks as SVG, and the
-    checklist of best practices. A comparison that was stopped goes on when the same command is typed again; more seeds
+    checklist of best practices. Where the table knows how long every training took, there is a curve over that time
+    as well. A comparison that was stopped goes on when the same command is typed again; more seeds
     or methods add to it.
 
     [bold]Example[/bold]
@@ -162,7 +163,7 @@ def _write(
     from graphnas import studies
     from graphnas.bench.checklist import checklist
     from graphnas.bench.statistics import curves
-    from graphnas.report.bench_figures import critical_differences, search_curves
+    from graphnas.report.bench_figures import clock_curves, critical_differences, search_curves
 
     studies.write_text(out / "results.json", json.dumps(report, indent=1) + "\n")
     timings = {
@@ -182,8 +183,11 @@ def _write(
             method: 100 * curves([run for run in runs if (run.protocol, run.method) == (protocol.name, method)])
             for method in methods
         }
-        drawn = search_curves(by_method, ylabel=f"{protocol.query}, %", optimum=100 * optima[protocol.name])
-        studies.write_text(out / f"{protocol.name}.svg", drawn)
+        axes: dict[str, Any] = {"ylabel": f"{protocol.query}, %", "optimum": 100 * optima[protocol.name]}
+        studies.write_text(out / f"{protocol.name}.svg", search_curves(by_method, **axes))
+        simulated = report["protocols"][protocol.name].get("simulated_hours")
+        if simulated is not None:
+            studies.write_text(out / f"{protocol.name}-hours.svg", clock_curves(simulated, **axes))
     if "ranks" in report:
         ranks = report["ranks"]
         drawn = critical_differences(ranks["mean"], ranks["critical_difference"], ranks["cliques"])

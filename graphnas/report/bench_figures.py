@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,33 @@ def search_curves(
     axes.set_ylabel(ylabel)
     outside_legend(figure, axes, columns=5)
     return to_svg(figure, "curves")
+
+
+def clock_curves(simulated: Mapping[str, Any], *, ylabel: str, optimum: float | None = None) -> str:
+    """Draw the mean of the best value against simulated hours of training, with a band of two standard errors.
+
+    Args:
+        simulated: `simulated_hours` of a report: `hours`, and fractions by method.
+        ylabel: Name of the value in percent.
+        optimum: Value of a dashed line in percent; none if None.
+
+    Returns:
+        An SVG document.
+    """
+    figure, axes = new_axes(7.2, 4.4)
+    hours, methods = simulated["hours"], {name: one for name, one in simulated.items() if name != "hours"}
+    for (method, one), colour in zip(methods.items(), _cycle(len(methods)), strict=True):
+        mean = 100 * np.array(one["mean"])
+        axes.plot(hours, mean, color=colour, linewidth=1.8, label=method)
+        if None not in one["standard_error"]:
+            band = 200 * np.array(one["standard_error"])
+            axes.fill_between(hours, mean - band, mean + band, color=colour, alpha=0.15, linewidth=0)
+    if optimum is not None:
+        axes.axhline(optimum, color=INK, linewidth=1, linestyle="--", label="optimum")
+    axes.set_xlabel("simulated hours of training, one after the other")
+    axes.set_ylabel(ylabel)
+    outside_legend(figure, axes, columns=5)
+    return to_svg(figure, "clock")
 
 
 def critical_differences(ranks: Mapping[str, float], difference: float, cliques: Sequence[Sequence[str]]) -> str:

@@ -21,8 +21,9 @@ from graphnas.spaces import Space
 _COMPONENTS = 32
 _BASIS_OF = 2_000  # random architectures to which units and principal components are fitted
 
-FEATURES = ("adjacency", "paths", "wl", "structure")
-"""Names of the features: `one_hot`, path counts, Weisfeiler-Leman counts, and 32 principal components of all."""
+FEATURES = ("adjacency", "statistics", "paths", "wl", "structure")
+"""Names of the features: `one_hot`, `graph_statistics`, path counts, Weisfeiler-Leman counts, and 32 principal
+components of the last three."""
 
 
 class FeatureBOSampler(PoolSampler):
@@ -88,6 +89,7 @@ def encoding(space: Space, features: str) -> Callable[[CellArrays], FloatArray]:
         cells = space.topology.canonical(cells).padded(space.topology.max_vertices)
         blocks = {
             "adjacency": lambda: [one_hot(cells, vocabulary)],
+            "statistics": lambda: [graph_statistics(cells, vocabulary)],
             "paths": lambda: [_paths(space, cells)],
             "wl": lambda: [wl_counts(cells, vocabulary)],
             "structure": lambda: [
@@ -101,7 +103,7 @@ def encoding(space: Space, features: str) -> Callable[[CellArrays], FloatArray]:
     fitted = raw(basis)
     means = [block.mean(0) for block in fitted]
     units = [np.ones(block.shape[1]) for block in fitted]
-    if features == "structure":
+    if features in ("statistics", "structure"):
         # Statistics have units of their own; the blocks get equal total variance.
         units[0] = np.where(fitted[0].std(0) > 1e-9, fitted[0].std(0), 1.0)
     for block, mean, unit in zip(fitted, means, units, strict=True):

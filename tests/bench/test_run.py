@@ -41,7 +41,7 @@ def test_a_search_counts_each_class_once_and_is_a_function_of_its_seed(method: s
     run = run_search(benchmark(), method, 3)
     assert len(run.best) == len(run.source) == len(run.cost) == 20
     assert run.best == sorted(run.best)
-    assert run.best[-1] == pytest.approx(_Lookup().evaluate(Architecture.from_json(run.best_architecture)).value)
+    assert run.best[-1] == pytest.approx(_Lookup().evaluate(Architecture.from_json(run.records[-1][1])).value)
     again = run_search(benchmark(), method, 3)
     assert replace(again, seconds=run.seconds) == run
     assert run_search(benchmark(), method, 4).best != run.best
@@ -50,7 +50,7 @@ def test_a_search_counts_each_class_once_and_is_a_function_of_its_seed(method: s
 def test_a_list_of_candidates_is_all_that_is_queried() -> None:
     listed = CandidateList(SPACE, SPACE.sample(30, np.random.default_rng(0)))
     run = run_search(benchmark(listed), "tpe", 0)
-    assert Architecture.from_json(run.best_architecture) in listed.architectures.values()
+    assert Architecture.from_json(run.records[-1][1]) in listed.architectures.values()
     assert run.repeats > 0
     assert "random: repeated proposals" in run.source
     few = CandidateList(SPACE, SPACE.sample(5, np.random.default_rng(0)))

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from graphnas.bench import Run
-from graphnas.bench.statistics import curves, mean_ranks, paired, standard_error, summary
+from graphnas.bench.statistics import curves, mean_ranks, paired, simulated_clock, standard_error, summary
 
 
 def a_run(method: str, seed: int, best: list[float], cost: float | None = None) -> Run:
     n = len(best)
-    return Run("p", method, seed, best, ["random"] * n, [cost] * n, {"test": list(best)}, "{}", 2, 1.0)
+    return Run("p", method, seed, best, ["random"] * n, [cost] * n, {"test": list(best)}, [(1, "{}")], 2, 1.0)
 
 
 def test_means_errors_shares_and_costs_by_hand() -> None:
@@ -53,3 +55,20 @@ def test_ranks_and_the_critical_difference_of_demsar() -> None:
     assert ranks.cliques() == [["a", "b"], ["b", "c"], ["c", "d"]]
     with pytest.raises(ValueError, match="two or more blocks and methods"):
         mean_ranks([{"a": 1.0}])
+
+
+def test_the_simulated_clock_adds_up_recorded_hours() -> None:
+    def searched(seed: int, best: list[float], hours: list[float]) -> Run:
+        return replace(a_run("a", seed, best), cost=[3600 * hour for hour in hours])
+
+    runs = {
+        "a": [searched(0, [0.1, 0.3], [1.0, 3.0]), searched(1, [0.2, 0.2], [2.0, 2.0])],
+        "b": [searched(0, [0.4, 0.5], [2.0, 4.0])],
+    }
+    found = simulated_clock(runs, places=4)["simulated_hours"]
+    # The shortest search ends after four hours; the first value of all is known after two.
+    assert found["hours"] == [2.0, 3.0, 4.0]
+    assert found["a"]["mean"] == pytest.approx([0.15, 0.15, 0.25])
+    assert found["b"] == {"mean": [0.4, 0.4, 0.4], "standard_error": [None] * 3}
+    runs["b"][0].cost[1] = None
+    assert simulated_clock(runs) == {}
