@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ _PASSED = 3  # every so many steps of the ascent the points are decoded
 _BOLDNESS = (1.0, 2.0)  # factors of the weight of the uncertainty among the points ascended
 _RADIUS = 2.5  # of a trust region, in median distances from an incumbent to its one-edit neighbours
 _SAMPLES = 48  # points drawn around incumbents and from the prior
+_JUDGED = 512  # listed candidates judged at once
 _EXPANSIONS = 2  # best edits whose own edits join the candidates
 _INFEASIBLE = -1e6  # below all values of the acquisition
 
@@ -115,6 +117,7 @@ class LatentBOSampler(LatentSampler):
         self.acquisition, self.sources = acquisition, frozenset(sources)
         self.input_noise, self.retrain_every = input_noise, retrain_every
         self._metric, self._pretrained, self._retrained = metric, encoder, 0
+        self._bounds: tuple[Any, Tensor] | None = None
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
         """A random architecture at first, then the best new candidate under the acquisition."""
@@ -124,7 +127,10 @@ class LatentBOSampler(LatentSampler):
         self._retrain(history)
         try:
             judge = self._judge(history, rng)
-            best = self._best(judge, self._candidates(judge, history, rng), history)
+            if self._listed is not None:
+                best = self._best_listed(self._listed, judge, history)
+            else:
+                best = self._best(judge, self._candidates(judge, history, rng), history)
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
         return best or self.random_proposal(history, rng, "fallback: no new candidate")
@@ -159,8 +165,6 @@ class LatentBOSampler(LatentSampler):
 
     def _candidates(self, judge: _Judge, history: History, rng: np.random.Generator) -> list[Candidates]:
         """Candidates by source, those of the acquisition first."""
-        if self._listed is not None:
-            return [self._listed]
         finished = {key: one.architecture for key, one in history.finished.items()}
         z = self.encoded(finished)
         with torch.no_grad():
@@ -238,6 +242,35 @@ class LatentBOSampler(LatentSampler):
             values = judge(torch.stack([block.z[row] for block, row in fresh]))
         block, row = fresh[int(values.argmax())]
         return block.proposal(row, self.space)
+
+    def _best_listed(self, listed: Candidates, judge: _Judge, history: History) -> Proposal | None:
+        """The best of the given candidates that is new.
+
+        Running trials lower the upper confidence bound of a candidate and never raise it, since they are believed to
+        have their predicted means. So its values without any are kept for as long as no trial finishes, and candidates
+        are judged in their order until none that is left can be the best.
+        """
+        if self.acquisition != "ucb":
+            return self._best(judge, [listed], history)
+        if self._bounds is None or self._bounds[0] is not self._fitted:
+            assert self._fitted is not None
+            model, known = self._fitted[1][0], torch.empty(len(history.finished), 0)
+            alone = judge._replace(acquisition=make_acquisition("ucb", model, model, known, 0))
+            with torch.no_grad():
+                self._bounds = self._fitted, alone(listed.z)
+        bounds = self._bounds[1]
+        order = bounds.argsort(descending=True, stable=True).tolist()
+        rows = [row for row in order if listed.hashes[row] not in history.hashes]
+        best, largest = None, -math.inf
+        for start in range(0, len(rows), _JUDGED):
+            part = rows[start : start + _JUDGED]
+            if float(bounds[part[0]]) <= largest:
+                break
+            with torch.no_grad():
+                values = judge(listed.z[part])
+            if float(values.max()) > largest:
+                best, largest = part[int(values.argmax())], float(values.max())
+        return None if best is None else listed.proposal(best, self.space)
 
 
 class _Judge(NamedTuple):

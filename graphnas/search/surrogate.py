@@ -25,7 +25,7 @@ from torch import Tensor
 
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
 _NOISE = -2.0  # mean of the logarithm of the noise variance, in units of the outcomes' variance
-_CHUNK = 512  # points judged at once; their joint covariance is computed, so cost grows with its square
+_CHUNK = 256  # points judged at once; their joint covariance is computed, so cost grows with its square
 
 
 def normal_scores(values: Sequence[float]) -> Tensor:

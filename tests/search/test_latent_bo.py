@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
-from graphnas.search import LatentBOSampler, RandomCellSampler
+from graphnas.search import CandidateList, LatentBOSampler, RandomCellSampler
 from graphnas.search.retraining import retrained
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
@@ -185,3 +185,24 @@ def test_wrong_settings_are_refused(space: Space, encoder: NearestCell) -> None:
         LatentBOSampler(space, encoder, retrain_every=1)
     with pytest.raises(TypeError, match="Expected encoder to be a CellAutoencoder to be retrained"):
         retrained(encoder, space, space.sample(3, np.random.default_rng(0)), [0.1, 0.2, 0.3], seed=0)
+
+
+def test_long_lists_of_candidates_are_judged_as_a_whole(
+    space: Space, encoder: NearestCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = CandidateList(space, space.sample(400, np.random.default_rng(2)))
+    found = []
+    for at_once in (7, 10_000):
+        monkeypatch.setattr("graphnas.search.latent_bo._JUDGED", at_once)
+        study = optuna.create_study(
+            direction="maximize",
+            sampler=LatentBOSampler(space, encoder, candidates=listed, n_startup_trials=5, seed=0),
+        )
+        for _ in range(4):
+            batch = [study.ask() for _ in range(5)]
+            for trial in batch:
+                study.tell(trial, score(space.suggest(trial)))
+        found.append(study_hashes(study))
+    assert found[0] == found[1]
+    assert set(found[0]) <= set(listed.hashes)
+    assert len(set(found[0])) == 20
