@@ -29,6 +29,18 @@ ARCH2VEC = "arch2vec (arXiv 2006.06936), recalled"
 ARCH_VQ = "Arch-VQ (arXiv 2503.22063), published"
 RELEASED = "the authors' program on our machine"
 
+CEILING = "ceiling: prototype on a latent fitted to half of the labels"
+
+SEARCHES: dict[str, dict[str, dict[int, float]]] = {
+    "p101-full": {
+        TARGET: {25: 93.886, 50: 94.270, 100: 94.409, 150: 94.462, 200: 94.482},
+        CEILING: {25: 94.086, 50: 94.339, 100: 94.447, 150: 94.483, 200: 94.493},
+    },
+    "p101-val": {TARGET: {25: 94.588, 50: 94.839, 100: 94.881, 150: 94.882, 200: 94.883}},
+    "p201": {TARGET: {25: 91.00, 50: 91.43, 100: 91.55}},
+}
+"""Best values queried by protocol of `graphnas bench`, in percent, by number of queries."""
+
 FIGURES: dict[str, dict[str, list[Figure]]] = {
     "encoder_nasbench101": {
         "reconstruction": [Figure(0.9998, TARGET), Figure(1.0, ARCH2VEC)],
@@ -101,6 +113,22 @@ FIGURES: dict[str, dict[str, list[Figure]]] = {
         "svge: encoded per CPU-s": [Figure(908, f"SVGe, {RELEASED}")],
         "svge: decoded per CPU-s, one sample each": [Figure(89, f"SVGe, {RELEASED}")],
         "svge: parameters": [Figure(2_246_417, "SVGe, the authors' program")],
+    },
+    "bench": {
+        f"{protocol}, latent-bo, {place} queries": [
+            Figure(value, source) for source, values in known.items() if (value := values.get(place)) is not None
+        ]
+        for protocol, known in SEARCHES.items()
+        for place in (25, 50, 100, 150, 200)
+    }
+    | {
+        "p201, latent-bo, 100 queries, share at the optimum": [Figure(0.96, TARGET)],
+        "p101-full, random, 100 queries": [Figure(93.665, PROTOTYPE)],
+        "p101-full, evolution, 100 queries": [Figure(94.120, PROTOTYPE)],
+        "p101-full, local-search, 100 queries": [Figure(94.042, PROTOTYPE)],
+        "p101-full, bananas, 100 queries": [Figure(94.163, PROTOTYPE)],
+        "p101-full, npenas, 100 queries": [Figure(94.345, PROTOTYPE)],
+        "p101-full, xgboost, 100 queries": [Figure(94.215, PROTOTYPE)],
     },
 }
 """By result file and measure, as the tables name it."""

@@ -1,6 +1,7 @@
 """Write runs/RESULTS.md from runs/results/*.json: what was measured, beside what was known before.
 
-A file is what a recipe in this folder wrote, or `graphnas encoders evaluate NAME --out runs/results/encoder_NAME.json`.
+A file is what a recipe in this folder wrote, or `graphnas encoders evaluate NAME --out runs/results/encoder_NAME.json`,
+or results.json of a folder of `graphnas bench` under the name bench.json, with its timings.json as bench.timings.json.
 
 python runs/results_table.py
 """
@@ -17,23 +18,57 @@ from known_figures import FIGURES
 from records import Measure, spread, table_lines
 
 FOLDER = Path(__file__).parent
+TIMINGS = ".timings.json"
+COMPARISON = "Searches of tables; every class of architectures counts once"
 
 
-def search(result: dict[str, Any]) -> list[str]:
-    places = next(iter(result["methods"].values()))["queries"]
-    lines = [
-        f"| method | seeds | {' | '.join(f'{place} queries' for place in places)} | CPU-s a run |",
-        f"| --- | --- |{' --- |' * len(places)} --- |",
-    ]
-    for name, one in result["methods"].items():
-        pairs = zip(one["mean"], one["standard_error"], strict=True)
-        cells = " | ".join(f"{mean:.3f} ± {error:.3f}" for mean, error in pairs)
-        lines.append(f"| {name} | {one['seeds']} | {cells} | {one['cpu_seconds_per_run']:.1f} |")
-        known = " | ".join(f"{value:.3f}" for value in one["prototype"].values())
-        lines.append(f"| {name}, best figure known before | | {known} | |")
-    for name, gaps in result["margins_in_standard_errors"].items():
-        lines.append(f"| latent-bo over {name}, standard errors | | {' | '.join(f'{g:+.1f}' for g in gaps)} | |")
+def comparison(report: dict[str, Any], timings: dict[str, Any]) -> list[str]:
+    """What `graphnas bench` wrote: a table for each protocol, and differences to its first method seed by seed."""
+    lines: list[str] = []
+    for name, one in report["protocols"].items():
+        places = one["places"]
+        lines += [
+            f"**{name}**: {one['title']}; `{one['query']}`, %, mean ± standard error; init {one['initial']}, batch "
+            f"{one['batch']}; best {100 * one['optimum']:.3f}.",
+            "",
+            f"| method | seeds | {' | '.join(f'{place} queries' for place in places)} | at the optimum | CPU-s a run |",
+            f"| --- | --- |{' --- |' * len(places)} --- | --- |",
+        ]
+        seconds = timings["cpu_seconds"].get(name, {})
+        for method, found in one["methods"].items():
+            shares = " / ".join(f"{share:.2f}" for share in found["at_optimum"])
+            mine = seconds.get(method)
+            time = f"{sum(mine) / len(mine):.1f}" if mine else ""
+            cells = " | ".join(map(_with_error, found["mean"], found["standard_error"]))
+            lines.append(f"| {method} | {len(found['seeds'])} | {cells} | {shares} | {time} |")
+        first = next(iter(one["methods"]))
+        for method, gap in one["paired"].items():
+            cells = " | ".join(map(_with_error, gap["difference"], gap["standard_error"]))
+            lines.append(f"| {first} above {method} | {gap['seeds']} | {cells} | | |")
+        lines.append("")
+    ranks = report.get("ranks")
+    if ranks is not None:
+        mean = ", ".join(f"{method} {rank:.2f}" for method, rank in ranks["mean"].items())
+        lines.append(
+            f"Mean ranks over {ranks['blocks']} seeds of protocols: {mean}; critical difference "
+            f"{ranks['critical_difference']:.2f}."
+        )
     return lines
+
+
+def _with_error(mean: float, error: float | None) -> str:
+    return f"{100 * mean:.3f}" + ("" if error is None else f" ± {100 * error:.3f}")
+
+
+def measures_of_comparison(report: dict[str, Any]) -> dict[str, Measure]:
+    """Every mean in percent and share of seeds at the optimum."""
+    found = {}
+    for name, one in report["protocols"].items():
+        for method, by in one["methods"].items():
+            for place, mean, share in zip(one["places"], by["mean"], by["at_optimum"], strict=True):
+                found[f"{name}, {method}, {place} queries"] = {"mean": round(100 * mean, 4), "sd": None}
+                found[f"{name}, {method}, {place} queries, share at the optimum"] = {"mean": share, "sd": None}
+    return found
 
 
 def measures(result: dict[str, Any]) -> list[str]:
@@ -123,7 +158,11 @@ def section(path: Path) -> str:
     result = json.loads(path.read_text())
     name = result.get("name", path.stem)
     known: list[str] = []
-    if "environment" in result:
+    if "protocols" in result:
+        timings = json.loads(path.with_suffix(TIMINGS).read_text())
+        title, command, versions = COMPARISON, timings["command"], timings["environment"]["versions"]
+        table, known = comparison(result, timings), beside(name, measures_of_comparison(result))
+    elif "environment" in result:
         split, environment = result["split"], result["environment"]
         title = f"the encoder {result['encoder']} on {split['held_out']:,} architectures that it was not fitted to"
         command, versions = shlex.join(environment["command"]), environment["versions"]
@@ -133,7 +172,7 @@ def section(path: Path) -> str:
         if "rows" in result:
             table, known = rows(result), beside(name, measures_of_rows(result))
         else:
-            table = search(result) if "methods" in result else measures(result)
+            table = measures(result)
     numbers = ", ".join(f"{package} {number}" for package, number in versions.items())
     text = "\n".join([*table, *known])
     return f"## {name}\n\n{title}.\n\n`{command}`\n\n{text}\n\nVersions: {numbers}."
@@ -149,7 +188,8 @@ def main() -> None:
         "Made by `python runs/results_table.py` from `runs/results/`; not edited by hand.",
         "Figures known before stand beside ours where there are any: see `runs/known_figures.py` for what each is.",
     ]
-    parts += [section(path) for path in sorted(args.results.glob("*.json"))]
+    files = sorted(path for path in args.results.glob("*.json") if not path.name.endswith(TIMINGS))
+    parts += [section(path) for path in files]
     args.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

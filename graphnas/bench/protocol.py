@@ -93,6 +93,8 @@ class Benchmark:
 
     def further(self, architecture: Architecture) -> dict[str, float]:
         """The other columns of an architecture by their titles, NaN where the table has none."""
+        if not self.protocol.further:
+            return {}
         row = self.evaluator.table.row(architecture)
         assert row is not None
         columns = self.protocol.further.items()
