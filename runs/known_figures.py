@@ -119,7 +119,7 @@ FIGURES: dict[str, dict[str, list[Figure]]] = {
             Figure(value, source) for source, values in known.items() if (value := values.get(place)) is not None
         ]
         for protocol, known in SEARCHES.items()
-        for place in (25, 50, 100, 150, 200)
+        for place in sorted(set().union(*known.values()))
     }
     | {
         "p201, latent-bo, 100 queries, share at the optimum": [Figure(0.96, TARGET)],

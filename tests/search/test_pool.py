@@ -53,9 +53,7 @@ def test_features_do_not_depend_on_the_company_and_spread_like_normal_points(nam
 
 
 def test_unknown_names_are_refused(space: Space) -> None:
-    with pytest.raises(
-        ValueError, match=r"features to be one of adjacency, .* structure, but got 'x'"
-    ):
+    with pytest.raises(ValueError, match=r"features to be one of adjacency, .* structure, but got 'x'"):
         FeatureBOSampler(space, features="x")
     with pytest.raises(ValueError, match="acquisition to be ei or ucb"):
         FeatureBOSampler(space, acquisition="x")

@@ -1,0 +1,150 @@
+"""The recipes of the search in runs/, and the page's part on what `graphnas bench` wrote."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from graphnas.bench import PROTOCOLS, Run
+from graphnas.bench.compare import report
+from graphnas.cell import Architecture
+from graphnas.search import LatentBOSampler
+from graphnas.spaces import Space
+
+RUNS = Path(__file__).parent.parent / "runs"
+
+
+def _recipe(name: str) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RUNS)
+        return importlib.import_module(name)
+
+
+def a_run(method: str, seed: int, best: float, architecture: str = "{}") -> Run:
+    values = np.linspace(0.9, best, 150).tolist()
+    further = {"test accuracy of the best": values}
+    return Run("p201", method, seed, values, [method] * 150, [None] * 150, further, [(1, architecture)], 0, 12.0)
+
+
+def test_the_page_shows_what_bench_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = _recipe("results_table")
+    runs = [a_run(method, seed, best) for seed in (0, 1) for method, best in (("latent-bo", 0.9157), ("random", 0.91))]
+    found = report(runs, [PROTOCOLS["p201"]], {"p201": 0.9157})
+    timings = {
+        "command": "graphnas bench p201",
+        "environment": {"versions": {"torch": "2"}},
+        "cpu_seconds": {"p201": {"latent-bo": [10.0, 14.0], "random": [1.0, 1.0]}},
+    }
+    (tmp_path / "bench.json").write_text(json.dumps(found))
+    (tmp_path / "bench.timings.json").write_text(json.dumps(timings))
+    out = tmp_path / "RESULTS.md"
+    monkeypatch.setattr("sys.argv", ["results_table.py", "--results", str(tmp_path), "--out", str(out)])
+    page.main()
+    lines = out.read_text().split("\n")
+    assert sum(line.startswith("## ") for line in lines) == 1
+    (ours,) = [line for line in lines if line.startswith("| latent-bo |")]
+    assert ours.endswith("| 91.570 ± 0.000 | 0.00 / 0.00 / 0.00 / 1.00 | 12.0 |")
+    (gap,) = [line for line in lines if line.startswith("| latent-bo above random | 2 |")]
+    assert gap.endswith("| 0.570 ± 0.000 | | |")
+    assert any(line.startswith("| p201, latent-bo, 100 queries | 91.55 | target: prototype |") for line in lines)
+
+
+def test_known_figures_of_searches_belong_to_protocols() -> None:
+    for measure in _recipe("known_figures").FIGURES["bench"]:
+        name, method, queries = measure.split(", ")[:3]
+        assert int(queries.split()[0]) in PROTOCOLS[name].places
+        assert method
+
+
+def test_rows_of_the_search_ablations_are_searches() -> None:
+    recipe, space = _recipe("ablations_search"), Space.load("nasbench101", max_vertices=4)
+    assert set(recipe.SETTINGS) < set(recipe.ROWS)
+    for row in recipe.ROWS:
+        if row == "svge":
+            continue
+        encoder = recipe.make_encoder(row, space, 0, None, lambda: recipe.Features(space, "adjacency"))
+        settings = {**recipe.SETTINGS.get(row, {})}
+        if isinstance(encoder, recipe.Features):
+            settings["metric"] = False
+        LatentBOSampler(space, encoder, seed=0, **settings)
+
+
+@pytest.mark.parametrize("name", ["adjacency", "statistics", "structure"])
+def test_features_stand_in_for_a_latent(name: str) -> None:
+    recipe, space = _recipe("ablations_search"), Space.load("nasbench101", max_vertices=5)
+    features = recipe.Features(space, name)
+    points, log_variance = features.encode(space.sample(30, np.random.default_rng(0)))
+    assert points.shape == (30, features.latent_dim)
+    assert torch.isfinite(points).all()
+    assert (log_variance.exp() == 0).all()
+
+
+def test_a_hidden_architecture_is_the_only_optimum_of_its_kind() -> None:
+    space = Space.load("darts")
+    hidden = _recipe("hidden_darts").HiddenArchitecture(space, 3)
+    assert hidden.evaluate(hidden.hidden).value == pytest.approx(1)
+    others = space.sample(200, np.random.default_rng(0))
+    values = [hidden.evaluate(other).value for other in others]
+    assert 0 < min(values) < max(values) < 0.95
+    near = [hidden.evaluate(one).value for one in space.neighbours(hidden.hidden)]
+    assert np.mean(near) > max(values)
+
+
+def test_luck_is_what_one_run_has_above_the_denoised_accuracy() -> None:
+    recipe, space = _recipe("denoised_nasbench101"), Space.load("nasbench101")
+    first, second = (one.to_json() for one in space.sample(2, np.random.default_rng(0)))
+
+    class Rows:
+        def row(self, architecture: Architecture) -> int:
+            return [first, second].index(architecture.to_json())
+
+    run = Run("p101-full", "random", 0, [0.90] * 40 + [0.94] * 20, [], [], {}, [(1, first), (41, second)], 0, 1.0)
+    found = recipe.scores(run, Rows(), np.array([0.91, 0.93], dtype=np.float32))
+    assert found == pytest.approx({"denoised_25": 91, "luck_25": -1, "denoised_50": 93, "luck_50": 1}, abs=1e-4)
+
+
+def test_features_of_the_denoised_accuracy_have_columns_of_their_own() -> None:
+    recipe, space = _recipe("denoised_nasbench101"), Space.load("nasbench101")
+    cells = space.sample_arrays(50, np.random.default_rng(0))
+    whole = recipe.features(space, cells)
+    assert np.array_equal(whole[:20], recipe.features(space, cells.take(slice(20))))
+    assert len(np.unique(whole, axis=0)) > 45
+
+
+def test_proposed_cells_have_eight_vertices_and_are_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, space = _recipe("eight_vertices"), Space.load("nasbench101", max_vertices=8)
+
+    class MadeUp:
+        def __init__(self) -> None:
+            self.cells = Space.load("nasbench101").sample(200, np.random.default_rng(0))
+
+        def __len__(self) -> int:
+            return len(self.cells)
+
+        def architectures(self, rows: list[int]) -> list[Architecture]:
+            return [self.cells[row] for row in rows]
+
+        def column(self, name: str) -> np.ndarray:
+            del name
+            return np.array([0.8 + cell.cells[0].ops.count("conv3x3") / 50 for cell in self.cells])
+
+    monkeypatch.setattr(recipe, "open_table", lambda space: MadeUp())
+    monkeypatch.setattr(recipe, "RANDOM", 300)
+    monkeypatch.setattr(recipe, "KEPT", 4)
+    out = tmp_path / "eight.json"
+    monkeypatch.setattr("sys.argv", ["x", "--labels", "60", "--cells", "8", "--rounds", "1", "--out", str(out)])
+    recipe.main()
+    found = json.loads(out.read_text())
+    assert [one["rank"] for one in found] == list(range(1, 9))
+    scores = [one["predicted_score"] for one in found]
+    assert scores == sorted(scores, reverse=True)
+    for one in found:
+        architecture = Architecture.from_dict(one["architecture"])
+        space.validate(architecture)
+        assert architecture.cells[0].size == 8
