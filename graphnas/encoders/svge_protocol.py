@@ -129,7 +129,8 @@ def interpolate(
     """
     start, end = model.encode([first, second])[0]
     share = torch.linspace(0, 1, points, dtype=start.dtype, device=start.device)[:, None]
-    return _most_frequent(model, start + share * (end - start), decodings, seed)
+    decoded = most_frequent(model, start + share * (end - start), decodings=decodings, seed=seed)
+    return [architecture for architecture in decoded if architecture is not None]
 
 
 def great_circle(
@@ -166,24 +167,38 @@ def great_circle(
         raise ValueError("Expected first and second to lie in different directions from the origin of the latent space")
     angle = 2 * math.pi * torch.arange(points, dtype=start.dtype, device=start.device)[:, None] / points
     z = angle.cos() * start + angle.sin() * radius * side / side.norm()
-    return _most_frequent(model, z.float(), decodings, seed)
+    decoded = most_frequent(model, z.float(), decodings=decodings, seed=seed)
+    return [architecture for architecture in decoded if architecture is not None]
 
 
-def _most_frequent(model: CellAutoencoder, z: Tensor, decodings: int, seed: int) -> list[Architecture]:
-    """The legal architecture that most decodings of each point give, the first of several."""
+def most_frequent(
+    model: CellAutoencoder, z: Tensor, *, decodings: int = 500, seed: int = 0
+) -> list[Architecture | None]:
+    """The legal architecture that most decodings of each point give, as the papers' searches decode.
+
+    Args:
+        model: A fitted autoencoder.
+        z: `n x d` points.
+        decodings: Stochastic decodings of each.
+        seed: Seed of the decodings.
+
+    Returns:
+        One architecture a point, the first of several that are as frequent; None where no decoding is legal.
+    """
     space = model.space
     generator = torch.Generator(device=z.device).manual_seed(seed)
     drawn = model.decode_arrays(z.repeat_interleave(decodings, 0), sample=True, generator=generator)
     simplified, legal = legal_cells(space, drawn)
     keys = _keys(space, simplified)
-    chosen = []
-    for start in range(0, len(keys), max(decodings, 1)):
-        rows = start + np.flatnonzero(legal[start : start + decodings])
+    chosen: dict[int, int] = {}
+    for point in range(len(z)):
+        rows = point * decodings + np.flatnonzero(legal[point * decodings : (point + 1) * decodings])
         if rows.size:
-            frequency = Counter(keys[rows].tolist())
-            ((key, _),) = frequency.most_common(1)
-            chosen.append(int(rows[(keys[rows] == key).argmax()]))
-    return space.from_arrays(space.take(simplified, np.array(chosen, dtype=np.int64)))
+            ((key, _),) = Counter(keys[rows].tolist()).most_common(1)
+            chosen[point] = int(rows[(keys[rows] == key).argmax()])
+    found = space.from_arrays(space.take(simplified, np.array(list(chosen.values()), dtype=np.int64)))
+    by_point = dict(zip(chosen, found, strict=True))
+    return [by_point.get(point) for point in range(len(z))]
 
 
 def _keys(space: Space, arrays: CellArrays) -> NDArray[np.object_]:
