@@ -131,9 +131,7 @@ def main() -> None:
     benchmark = open_benchmark(replace(PROTOCOLS["p101-full"], places=places))
     shipped = functools.cache(lambda: CellAutoencoder.from_pretrained("nasbench101"))
     screen = Console(stderr=True)
-    if DEFAULT not in args.rows and record.seeds(DEFAULT) < args.seeds:
-        raise SystemExit(f"the row {DEFAULT!r} comes first: other rows are compared with its seeds")
-    for row in args.rows:
+    for row in dict.fromkeys((DEFAULT, *args.rows)):  # other rows are compared with its seeds
         if row == "svge" and args.svge is None:
             continue
         for number in range(record.seeds(row), args.seeds):
@@ -143,11 +141,7 @@ def main() -> None:
             best = run_search(benchmark, row, seed, sampler=sampler).best
             found = {f"best_{place}": 100 * best[place - 1] for place in places}
             if row != DEFAULT:
-                default = record.content["rows"][DEFAULT]["results"]
-                found |= {
-                    f"below_{place}": default[f"best_{place}"]["by_seed"][number] - found[f"best_{place}"]
-                    for place in places
-                }
+                found |= record.below(DEFAULT, number, found)
             record.add(row, found, time.process_time() - clock)
             screen.print(f"{row}, seed {seed}: {100 * best[-1]:.3f}")
     record.show()

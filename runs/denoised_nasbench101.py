@@ -26,8 +26,8 @@ from records import Record
 from rich.console import Console
 from scipy.stats import spearmanr
 
-from graphnas.bench import Run
-from graphnas.bench.compare import RUNS
+from graphnas.bench import PROTOCOLS, Run
+from graphnas.bench.compare import RUNS, read_runs
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.features import one_hot, path_counts
 from graphnas.encoders.statistics import graph_statistics
@@ -35,7 +35,7 @@ from graphnas.evaluate import NASBench101Table
 from graphnas.spaces import Space
 
 LABEL = "test_acc_run0"
-PLACES = (25, 50, 100, 150, 200)
+PLACES = PROTOCOLS["p101-full"].places
 FOLDS = 5
 TREES: dict[str, Any] = {
     "n_estimators": 400, "max_depth": 9, "learning_rate": 0.1, "subsample": 0.8, "colsample_bytree": 0.5,
@@ -80,9 +80,10 @@ def denoise(space: Space, table: NASBench101Table, screen: Console) -> Floats:
 
 def searches(folder: Path) -> list[Run]:
     """The searches of NAS-Bench-101 in a folder of `graphnas bench`."""
-    lines = (folder / RUNS).read_text(encoding="utf-8").splitlines()
-    runs = [Run.from_dict(json.loads(line)["run"]) for line in lines]
-    return sorted((run for run in runs if run.protocol == "p101-full"), key=lambda run: (run.method, run.seed))
+    protocol = PROTOCOLS["p101-full"]
+    settings = {"protocol": protocol.name, "batch": protocol.batch, "queries": protocol.places[-1]}
+    runs = [run for name, run in read_runs(folder / RUNS).items() if settings.items() <= json.loads(name).items()]
+    return sorted(runs, key=lambda run: (run.method, run.seed))
 
 
 def scores(run: Run, table: NASBench101Table, denoised: Floats) -> dict[str, float]:
@@ -118,6 +119,8 @@ def main() -> None:
     best = 100 * np.sort(denoised)[::-1]
     screen.print(f"best denoised accuracies: {best[0]:.3f}, {best[9]:.3f} (tenth), {best[99]:.3f} (hundredth)")
     runs = searches(args.bench)
+    if not runs:
+        raise SystemExit(f"{args.bench} holds no search of p101-full")
     args.out.unlink(missing_ok=True)
     record = Record(
         args.out,
@@ -128,7 +131,7 @@ def main() -> None:
         rows={run.method: run.method for run in runs},
     )
     for run in runs:
-        record.add(run.method, scores(run, table, denoised), 0.0)
+        record.add(run.method, scores(run, table, denoised), run.seconds)
     record.show()
 
 

@@ -96,6 +96,15 @@ class Record:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(self.content, indent=1, allow_nan=False) + "\n")
 
+    def below(self, first: str, number: int, found: Mapping[str, float]) -> dict[str, float]:
+        """How far measures `best_...` of a seed lie below those of the first row with the same seed, as `below_...`."""
+        results = self.content["rows"][first]["results"]
+        return {
+            name.replace("best", "below", 1): results[name]["by_seed"][number] - value
+            for name, value in found.items()
+            if name.startswith("best_")
+        }
+
     def show(self) -> None:
         """Print the table: one column for each row if there are few of these, else one line for each."""
         rows, columns = self.content["rows"], self.content["columns"]

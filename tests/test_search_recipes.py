@@ -14,6 +14,7 @@ import torch
 from graphnas.bench import PROTOCOLS, Run
 from graphnas.bench.compare import report
 from graphnas.cell import Architecture
+from graphnas.encoders import CellAutoencoder
 from graphnas.search import LatentBOSampler
 from graphnas.spaces import Space
 
@@ -68,11 +69,8 @@ def test_rows_of_the_search_ablations_are_searches() -> None:
     for row in recipe.ROWS:
         if row == "svge":
             continue
-        encoder = recipe.make_encoder(row, space, 0, None, lambda: recipe.Features(space, "adjacency"))
-        settings = {**recipe.SETTINGS.get(row, {})}
-        if isinstance(encoder, recipe.Features):
-            settings["metric"] = False
-        LatentBOSampler(space, encoder, seed=0, **settings)
+        encoder = recipe.make_encoder(row, space, 0, None, lambda: CellAutoencoder.for_space(space))
+        LatentBOSampler(space, encoder, seed=0, **recipe.SETTINGS.get(row, {}))
 
 
 @pytest.mark.parametrize("name", ["adjacency", "statistics", "structure"])

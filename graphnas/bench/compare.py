@@ -45,6 +45,9 @@ def compare(
 
     Returns:
         The searches of these protocols, methods and seeds, in the order of protocols, methods and seeds.
+
+    Raises:
+        ValueError: if a method cannot search, or the folder holds what is no search.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RUNS
@@ -54,12 +57,7 @@ def compare(
         for protocol in protocols
         for method in methods
     }
-    done: dict[str, Run] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            if row["key"] in wanted:
-                done[row["key"]] = Run.from_dict(row["run"])
+    done = {name: run for name, run in read_runs(path).items() if name in wanted}
     jobs = {name: job for name, job in wanted.items() if name not in done}
     before = len(done)
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they import numpy
@@ -68,16 +66,45 @@ def compare(
             pool.submit(_search, protocol, method, seed, _encoder(protocol, method, encoders)): name
             for name, (protocol, method, seed) in jobs.items()
         }
-        for future in as_completed(futures):
-            run = future.result()
-            done[futures[future]] = run
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"key": futures[future], "run": run.to_dict()}) + "\n")
-            if progress is not None:
-                progress(run, len(done) - before, len(jobs))
+        try:
+            for future in as_completed(futures):
+                run = future.result()
+                done[futures[future]] = run
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"key": futures[future], "run": run.to_dict()}) + "\n")
+                if progress is not None:
+                    progress(run, len(done) - before, len(jobs))
+        except BaseException:
+            # What nobody will write need not be searched.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [
         done[key(protocol, method, seed, encoders)] for protocol in protocols for method in methods for seed in seeds
     ]
+
+
+def read_runs(path: Path) -> dict[str, Run]:
+    """The searches of a file, by key; none where there is no file.
+
+    A last line that is not whole, which a killed comparison leaves, is cut off.
+
+    Raises:
+        ValueError: naming the file and the line that holds no search.
+    """
+    if not path.is_file():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        studies.write_text(path, whole)
+    found = {}
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            found[row["key"]] = Run.from_dict(row["run"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"{path}, line {number}: expected a search of this version, but got {error!r}") from None
+    return found
 
 
 def key(protocol: Protocol, method: str, seed: int, encoders: dict[str, str] | None) -> str:

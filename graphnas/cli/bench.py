@@ -72,12 +72,13 @@ def bench(
     from graphnas import studies
     from graphnas.bench import compare
 
-    names = [name for name in methods.split(",") if name]
+    names = [name.strip() for name in methods.split(",") if name.strip()]
     if not names:
         raise typer.BadParameter(f"--methods: expected names out of {', '.join(studies.SAMPLERS)}")
     try:
         for name in names:
-            studies.split_sampler(name)
+            if studies.split_sampler(name)[0] == "latent-pareto":
+                raise ValueError("latent-pareto needs several objectives, and a protocol has one")
         chosen = compare.named(list(dict.fromkeys(protocols)), queries=queries, batch=batch)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -68,7 +68,7 @@ class SearchDisplay:
         elif event.kind in ("finished", "failed"):
             self._running.pop(event.number, None)
             self.done += 1
-            if event.values:
+            if event.values and event.feasible:
                 self.best = max(event.values[0], self.best if self.best is not None else event.values[0])
             self._rows = [*self._rows, (event, "")][-_SHOWN:]
             if self._live is None:
@@ -90,6 +90,8 @@ class SearchDisplay:
 
     def _print(self, event: Event) -> None:
         value = " / ".join(map(figure_text, event.values)) if event.values else "failed"
+        if not event.feasible:
+            value += " (beyond a bound)"
         count = parameter_count(event.metrics)
         left = self.seconds_left()
         parts = [
@@ -116,11 +118,12 @@ class SearchDisplay:
         table.add_column("cell", no_wrap=True, overflow="ellipsis", ratio=1)
         for event, _ in self._rows:
             count = parameter_count(event.metrics)
-            is_best = bool(event.values) and event.values[0] == self.best
+            is_best = bool(event.values) and event.feasible and event.values[0] == self.best
+            style = "bold green" if is_best else "" if event.feasible else "dim"
             table.add_row(
                 str(event.number),
                 _source(event.source),
-                Text(" / ".join(map(figure_text, event.values)), style="bold green" if is_best else "")
+                Text(" / ".join(map(figure_text, event.values)), style=style)
                 if event.values
                 else Text("failed", style="red"),
                 "" if count is None else f"{count:,}",
@@ -141,7 +144,7 @@ class SearchDisplay:
         foot.add_row(
             ProgressBar(total=self.total, completed=self.done, width=min(40, wide // 3)),
             f"{self.done}/{self.total} trials",
-            "" if self.best is None else f"best {self.best:.4f}",
+            "" if self.best is None else f"best {figure_text(self.best)}",
             "" if left is None else f"about {duration(left)} left",
         )
         return Group(table, Text(), foot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,25 +27,6 @@ ObjectiveOption = Annotated[
 MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Column of the table that counts; the table's own choice if not given.")
 ]
-MaximizeOption = Annotated[
-    list[str] | None,
-    typer.Option("--maximize", metavar="METRIC", help="A further objective; may be repeated."),
-]
-MinimizeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--minimize",
-        metavar="METRIC",
-        help="A further objective, such as parameters, macs or a table's latency; may be repeated.",
-    ),
-]
-AtMostOption = Annotated[
-    list[str] | None,
-    typer.Option("--at-most", metavar="METRIC=NUMBER", help="Bound that the best cell must keep; may be repeated."),
-]
-AtLeastOption = Annotated[
-    list[str] | None, typer.Option("--at-least", metavar="METRIC=NUMBER", help="The same from below.")
-]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each training.")]
 
 
@@ -71,20 +51,6 @@ def objective_word(task: str | None, objective: str | None, size: int | None = N
     return f"table:{Path(file).absolute()}" if file else "table"
 
 
-def read_bounds(option: str, texts: Sequence[str] | None) -> dict[str, float]:
-    """Bounds by metric from the texts `METRIC=NUMBER` of an option."""
-    found = {}
-    for text in texts or ():
-        name, sign, number = text.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            sign = ""
-        if not sign or not name or not math.isfinite(found[name]):
-            raise typer.BadParameter(f"{option} {text!r}: expected METRIC=NUMBER, such as parameters=2e6")
-    return found
-
-
 def make_evaluator(
     word: str,
     space: Space,
@@ -104,7 +70,6 @@ def make_evaluator(
         device: Where to train.
         further: Metrics that its results have to hold, beside the value.
     """
-    further = [name for name in further if name != "value"]
     from graphnas.evaluate import TableEvaluator, TrainingEvaluator, open_table
 
     kind, _, name = word.partition(":")

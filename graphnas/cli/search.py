@@ -19,24 +19,21 @@ from graphnas.cli.console import (
     JsonOption,
     LimitOption,
     choose_device,
+    complain,
     console,
     open_space,
     read_limits,
     set_threads,
 )
+from graphnas.cli.goals import AtLeastOption, AtMostOption, Goals, MaximizeOption, MinimizeOption
 from graphnas.cli.objectives import (
-    AtLeastOption,
-    AtMostOption,
     EpochsOption,
-    MaximizeOption,
     MetricOption,
-    MinimizeOption,
     ObjectiveOption,
     SizeOption,
     TaskOption,
     make_evaluator,
     objective_word,
-    read_bounds,
     value_label,
 )
 from graphnas.cli.search_folder import check_coverage, create_search, encoder_name, read_settings
@@ -135,20 +132,15 @@ def search(
         folder = resume
         settings = read_settings(folder)
         study = studies.resume(folder)
-        goals = {name: settings.get(name) or () for name in ("objectives", "at_most", "at_least")}
+        goals = Goals.of_settings(settings)
         loaded = studies.load_space(folder)
     else:
         if space is None:
             raise typer.BadParameter("SPACE is missing; `graphnas spaces list` shows what there is")
         loaded = open_space(space, limit)
         word = objective_word(task, objective, size)
-        goals = {
-            "directions": ["maximize", *("maximize" for _ in maximize or ()), *("minimize" for _ in minimize or ())],
-            "objectives": ["value", *(maximize or ()), *(minimize or ())],
-            "at_most": read_bounds("--at-most", at_most),
-            "at_least": read_bounds("--at-least", at_least),
-        }
-        kind = _sampler(sampler, len(goals["objectives"]))
+        goals = Goals.of_options(maximize, minimize, at_most, at_least)
+        kind = goals.sampler(sampler)
         settings = {
             "space": {"name": loaded.name, "file": "space.toml" if space.endswith(".toml") else None}
             | read_limits(limit),
@@ -172,7 +164,7 @@ def search(
         loaded,
         metric=settings["evaluator"].get("metric"),
         epochs=settings["evaluator"].get("epochs"),
-        further=(*goals["objectives"], *goals["at_most"], *goals["at_least"]),
+        further=goals.metrics,
         # A table answers without computing; asking torch for devices would only cost time.
         device=choose_device(device) if objective.startswith("task") else "cpu",
     )
@@ -185,7 +177,10 @@ def search(
             raise BadData(f"{folder / studies.CONFIG}: evaluator: {reason}") from None
     else:
         evaluator = prepare()
-        check_coverage(evaluator, loaded)
+        check_coverage(evaluator, loaded, goals)
+        heeded = studies.split_sampler(kind)[0] in studies.HEED_BOUNDS
+        if (goals.at_most or goals.at_least) and not heeded:
+            complain(f"{kind} proposes without regard to the bounds; {', '.join(studies.HEED_BOUNDS)} heed them")
         # The table's own choice is written down too: another file may choose another metric.
         settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
         settings["search"]["timeout"] = timeout
@@ -201,25 +196,6 @@ def search(
             conclude(folder, study, loaded, evaluator, screen, as_json)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; graphnas search --resume {folder} goes on") from None
-
-
-def _sampler(word: str | None, objectives: int) -> str:
-    """The sampler's word, checked against the number of objectives."""
-    from graphnas import studies
-
-    if word is None:
-        return "latent-bo" if objectives == 1 else "latent-pareto"
-    try:
-        kind, _ = studies.split_sampler(word)
-    except ValueError as error:
-        raise typer.BadParameter(f"--sampler: {error}") from None
-    if objectives > 1 and kind not in studies.SEVERAL_OBJECTIVES:
-        raise typer.BadParameter(
-            f"--sampler {kind} takes one objective; {', '.join(studies.SEVERAL_OBJECTIVES)} take several"
-        )
-    if objectives == 1 and kind == "latent-pareto":
-        raise typer.BadParameter("--sampler latent-pareto needs several objectives: add --minimize or --maximize")
-    return word
 
 
 def _run(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from graphnas.cli.console import BadData, Failed, complain
+from graphnas.cli.goals import Goals
 
 if TYPE_CHECKING:
     import optuna
@@ -21,12 +22,28 @@ if TYPE_CHECKING:
     from graphnas.spaces import Space
 
 _COVERAGE = 0.01  # least share of a space that a table must hold to be searched
+_KNOWN = 0.9  # least share of a table's architectures that must have a metric which every candidate needs
 
 
-def check_coverage(evaluator: Evaluator, space: Space) -> None:
-    """Refuse a table of so few architectures that a search would hardly ever meet one."""
-    table = getattr(evaluator, "table", None)
-    if table is not None and space.size is not None and len(table) < _COVERAGE * space.size:
+def check_coverage(evaluator: Evaluator, space: Space, goals: Goals) -> None:
+    """Refuse a table of so few architectures, or so few with some metric, that a search would hardly ever meet one."""
+    import numpy as np
+
+    from graphnas.evaluate import TableEvaluator
+
+    if not isinstance(evaluator, TableEvaluator):
+        return
+    table = evaluator.table
+    for name in goals.metrics:
+        if name == evaluator.query and name in goals.objectives:
+            raise typer.BadParameter(f"{name!r} is what the search maximises already, under the name value")
+        known = int((~np.isnan(table.column(name).astype(float))).sum())
+        if known < _KNOWN * len(table):
+            raise typer.BadParameter(
+                f"{name!r} is known of {known:,} of the {len(table):,} architectures of {table.path.name}, so most "
+                "candidates would fail"
+            )
+    if space.size is not None and len(table) < _COVERAGE * space.size:
         raise typer.BadParameter(
             f"{table.path.name} holds {len(table):,} of the {space.size:,} architectures of {space.name}, so a search "
             "would hardly ever meet one; `graphnas evaluate` looks given ones up"
@@ -96,7 +113,7 @@ def create_search(
     space: Space,
     evaluator: Evaluator,
     settings: dict[str, Any],
-    goals: dict[str, Any],
+    goals: Goals,
     init: Path | None,
 ) -> tuple[Path, optuna.Study]:
     """Make the folder and the study of a search.
@@ -107,7 +124,7 @@ def create_search(
         space: Space to search.
         evaluator: What will judge candidates.
         settings: For `config.toml`.
-        goals: `directions`, `objectives`, `at_most` and `at_least` of `studies.create`.
+        goals: Objectives and bounds.
         init: File of architectures that come first.
     """
     from graphnas import studies
@@ -130,7 +147,17 @@ def create_search(
     except ValueError as error:
         raise typer.BadParameter(f"--sampler: {error}") from None
     folder = _new_folder(space, objective) if out is None else out
-    study = studies.create(folder, space, evaluator, sampler, config=settings, **goals)
+    study = studies.create(
+        folder,
+        space,
+        evaluator,
+        sampler,
+        directions=goals.directions,
+        objectives=goals.objectives,
+        at_most=goals.at_most,
+        at_least=goals.at_least,
+        config=settings,
+    )
     for architecture in first:
         study.enqueue_trial(space.parameters(architecture))
     return folder, study

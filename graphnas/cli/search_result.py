@@ -29,6 +29,7 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
 
     several = len(study.directions) > 1
     best = studies.best(study, _FRONT if several else _SHOWN)
+    whole = len(studies.pareto_set(study)) if several else 0
     finished = studies.finished(study)
     complete = len(study.get_trials(deepcopy=False, states=(_complete(),)))
     if not best:
@@ -70,7 +71,7 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
         )
         return
     print_table(
-        f"Pareto set of {len(finished)} trials" + (f", {len(best)} of it" if len(best) == _FRONT else "")
+        f"Pareto set of {len(finished)} trials" + (f", {len(best)} of {whole}" if len(best) < whole else "")
         if several
         else f"Best {len(best)} of {len(finished)} trials",
         ("rank", "trial", "cell", *names, "parameters", "source", "seconds"),

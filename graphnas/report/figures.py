@@ -45,15 +45,19 @@ def incumbent_curve(
     values: Sequence[float],
     sources: Sequence[str],
     *,
+    feasible: NDArray[np.bool_] | None = None,
     ylabel: str = "validation accuracy",
     maximize: bool = True,
 ) -> str:
     """Draw the best value so far against the trial, with every trial as a dot in the colour of its source.
 
+    Trials beyond a bound are hollow.
+
     Args:
         numbers: `n` trial numbers, ascending.
         values: `n` objective values.
         sources: `n` sources of the proposals.
+        feasible: `n` flags of those that keep all bounds, the only ones to be the best; all if None.
         ylabel: Name of the objective.
         maximize: Whether larger is better.
 
@@ -62,13 +66,21 @@ def incumbent_curve(
     """
     figure, axes = new_axes(7.2, 3.6)
     order = np.asarray(values, dtype=float)
-    best = np.maximum.accumulate(order) if maximize else np.minimum.accumulate(order)
-    axes.step(numbers, best, where="post", color="#d1722a", linewidth=2, zorder=2, label="best so far")
+    feasible = np.ones(len(order), dtype=bool) if feasible is None else feasible
+    worst = -np.inf if maximize else np.inf
+    kept = np.where(feasible, order, worst)
+    best = np.maximum.accumulate(kept) if maximize else np.minimum.accumulate(kept)
+    at = np.isfinite(best)
+    axes.step(
+        np.asarray(numbers)[at], best[at], where="post", color="#d1722a", linewidth=2, zorder=2, label="best so far"
+    )
     for kind in dict.fromkeys(map(source_kind, sources)):
         rows = [row for row, source in enumerate(sources) if source_kind(source) == kind]
+        colour = source_colour(kind)
         axes.scatter(
-            [numbers[row] for row in rows], order[rows], s=26, color=source_colour(kind), label=kind, zorder=3,
-            edgecolors="white", linewidths=0.6,
+            [numbers[row] for row in rows], order[rows], s=26, label=kind, zorder=3, linewidths=0.6,
+            color=[colour if feasible[row] else "none" for row in rows],
+            edgecolors=["white" if feasible[row] else colour for row in rows],
         )  # fmt: skip
     # Trainings that failed to learn must not flatten the part of the axis where the search happens.
     if len(order) >= 5 and maximize:
@@ -91,7 +103,12 @@ def incumbent_curve(
 
 
 def latent_map(
-    background: FloatArray, points: FloatArray, values: FloatArray, *, label: str = "validation accuracy"
+    background: FloatArray,
+    points: FloatArray,
+    values: FloatArray,
+    *,
+    feasible: NDArray[np.bool_] | None = None,
+    label: str = "validation accuracy",
 ) -> str:
     """Draw the search in the two leading principal components of latent points.
 
@@ -99,6 +116,7 @@ def latent_map(
         background: `b x d` latent points of random cells, which fix the components.
         points: `n x d` latent points of the trials in order.
         values: `n` objective values, larger is better.
+        feasible: `n` flags of those that keep all bounds, the only ones to be the best; all if None.
         label: Name of the objective.
 
     Returns:
@@ -116,8 +134,8 @@ def latent_map(
         trials[:, 0], trials[:, 1], c=values, s=40, cmap="viridis", vmin=low, vmax=max(float(values.max()), low + 1e-6),
         edgecolors="white", linewidths=0.7, zorder=3, label="trials",
     )  # fmt: skip
-    best = np.maximum.accumulate(values)
-    steps = np.flatnonzero(np.diff(best, prepend=-np.inf) > 0)
+    best = np.maximum.accumulate(values if feasible is None else np.where(feasible, values, -np.inf))
+    steps = np.flatnonzero(np.r_[best[:1] > -np.inf, best[1:] > best[:-1]])
     axes.plot(
         trials[steps, 0], trials[steps, 1], color="#d1722a", linewidth=1.6, zorder=2.5, label="path of the best so far"
     )

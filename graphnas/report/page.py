@@ -170,6 +170,7 @@ def _record(trial: FrozenTrial, labels: Sequence[str]) -> dict[str, Any]:
         "value": trial.values[0],
         "values": dict(zip(labels, trial.values, strict=True)),
         "metrics": trial.user_attrs.get("graphnas:metrics", {}),
+        "constraints": dict(trial.constraints),
         "source": trial.user_attrs.get("graphnas:source", ""),
         "hash": trial.user_attrs.get("graphnas:hash", ""),
         "architecture": json.loads(trial.user_attrs["graphnas:architecture"]),
@@ -196,12 +197,14 @@ def draw_figures(
     if not trials:
         return {}
     values, label = np.array([trial.values[0] for trial in trials]), labels[0]
+    feasible = np.array([studies.keeps_bounds(trial) for trial in trials])
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
     figures = {
         "incumbent": incumbent_curve(
             [trial.number for trial in trials],
             values.tolist(),
             [trial.user_attrs.get("graphnas:source", "") for trial in trials],
+            feasible=feasible,
             ylabel=label,
             maximize=maximize,
         )
@@ -221,6 +224,7 @@ def draw_figures(
             points[: len(background)],
             points[len(background) :],
             values if maximize else -values,
+            feasible=feasible,
             label=label if maximize else f"negated {label}",
         )
     return figures
@@ -251,12 +255,13 @@ def _page(
     ]
     if best:
         cells = "".join(_drawn(rank, trial, space) for rank, trial in enumerate(best, start=1))
-        heading = "Best cells" if len(labels) == 1 else f"The Pareto set, best {escape(labels[0])} first"
+        heading = "Best cells" if len(labels) == 1 else f"The Pareto set: the cells with the best {escape(labels[0])}"
         sections.append(f'<h2>{heading}</h2><div class="cells">{cells}</div>')
     captions = {
         "incumbent": (
             "Progress",
-            "Best value so far against the trial. Every dot is a trained cell, coloured by what proposed it.",
+            "Best value so far against the trial. Every dot is a trained cell, coloured by what proposed it; a hollow "
+            "one is beyond a bound.",
         ),
         "pareto": (
             "Objectives",
@@ -339,12 +344,14 @@ def _row(trial: FrozenTrial, best: int, objectives: int) -> str:
     source = trial.user_attrs.get("graphnas:source", "")
     count, seconds = parameters(trial), trial.user_attrs.get("graphnas:seconds")
     cell = escape(compact(studies.architecture(trial))) if "graphnas:architecture" in trial.user_attrs else ""
-    kind = "best" if trial.number == best else "failed" if trial.state == TrialState.FAIL else ""
+    out = trial.state == TrialState.FAIL or not studies.keeps_bounds(trial)
+    kind = "best" if trial.number == best else "failed" if out else ""
+    over = "" if studies.keeps_bounds(trial) else '<span title="beyond a bound"> ✗</span>'
     state = "failed" if trial.state == TrialState.FAIL else "pruned"
     values = list(map(figure_text, trial.values)) if trial.values else [state, *[""] * (objectives - 1)]
     reason = trial.user_attrs.get("graphnas:reason")
     return (
-        f"<tr{f' class={kind}' if kind else ''}><td>{trial.number}</td>"
+        f"<tr{f' class={kind}' if kind else ''}><td>{trial.number}{over}</td>"
         f'<td class="text"><span class="dot" style="background:{source_colour(source)}"></span>{escape(source)}</td>'
         f"{''.join(f'<td>{value}</td>' for value in values)}<td>{'' if count is None else f'{count:,}'}</td>"
         f"<td>{'' if seconds is None else f'{seconds:.1f}'}</td>"

@@ -30,7 +30,9 @@ _DRAWS = 64  # quasi-random draws of the outcomes that noisy expected improvemen
 _CHUNK = 128  # points that it judges at once
 
 
-def make_acquisition(kind: str, model: Model, pending: Model, known: Tensor, seed: int) -> Acquisition:
+def make_acquisition(
+    kind: str, model: Model, pending: Model, known: Tensor, *, observed: int, seed: int
+) -> Acquisition:
     """An acquisition function, larger is better, differentiable in the points.
 
     - `ucb`: `mean + kappa * deviation`, `kappa` falling from 3 to 1 with the square root of the observations;
@@ -43,14 +45,15 @@ def make_acquisition(kind: str, model: Model, pending: Model, known: Tensor, see
         kind: One of `ACQUISITIONS`.
         model: Fitted to the outcomes observed.
         pending: The same model, to which points that are being evaluated count as observed.
-        known: `n x d` points observed.
+        known: `n x d` points observed that meet all constraints, on the best of which is to be improved.
+        observed: Number of all points observed.
         seed: Of the draws of `log-nei` and `thompson`.
 
     Raises:
         ValueError: if there is no such function.
     """
     if kind == "ucb":
-        kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / len(known))))
+        kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / observed)))
         return lambda z, factor: upper_confidence_bound(pending, z, kappa * factor)
     if kind == "log-ei":
         with torch.no_grad():

@@ -16,7 +16,7 @@ from graphnas.cell import Architecture
 from graphnas.search.acquisition import ACQUISITIONS, Acquisition, make_acquisition
 from graphnas.search.candidates import Candidates, Encoder
 from graphnas.search.latent_sampler import LatentSampler, edit_distance, feasibility, new_rows
-from graphnas.search.retraining import retrained
+from graphnas.search.retraining import check_retrainable, retrained
 from graphnas.search.sampler import CandidateList, History, Proposal
 from graphnas.search.surrogate import ModelFittingError, believing, normal_scores, predicted_mean, with_input_noise
 from graphnas.spaces import Space
@@ -34,7 +34,7 @@ _RADIUS = 2.5  # of a trust region, in median distances from an incumbent to its
 _SAMPLES = 48  # points drawn around incumbents and from the prior
 _JUDGED = 512  # listed candidates judged at once
 _EXPANSIONS = 2  # best edits whose own edits join the candidates
-_INFEASIBLE = -1e6  # below all values of the acquisition
+_INFEASIBLE = -1e6  # in place of the acquisition, beside the probability of meeting all constraints
 
 
 class LatentBOSampler(LatentSampler):
@@ -112,11 +112,13 @@ class LatentBOSampler(LatentSampler):
             raise ValueError(f"Expected acquisition to be one of {', '.join(ACQUISITIONS)}, but got {acquisition!r}")
         if isinstance(sources, str) or not sources or not set(sources) <= set(SOURCES):
             raise ValueError(f"Expected sources to be one or more of {', '.join(SOURCES)}, but got {sources!r}")
-        if retrain_every is not None and retrain_every < 2:
-            raise ValueError(f"Expected retrain_every to be None or at least 2, but got {retrain_every}")
+        if retrain_every is not None:
+            if retrain_every < 2:
+                raise ValueError(f"Expected retrain_every to be None or at least 2, but got {retrain_every}")
+            check_retrainable(encoder)
         self.acquisition, self.sources = acquisition, frozenset(sources)
         self.input_noise, self.retrain_every = input_noise, retrain_every
-        self._metric, self._pretrained, self._retrained = metric, encoder, 0
+        self._metric, self._pretrained, self._retrained = metric, encoder, ""
         self._bounds: tuple[Any, Tensor] | None = None
 
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
@@ -137,14 +139,17 @@ class LatentBOSampler(LatentSampler):
 
     def _retrain(self, history: History) -> None:
         """Once more with every so many finished trials, always from the encoder that was given."""
-        n = len(history.finished) - len(history.finished) % (self.retrain_every or len(history.finished) + 1)
-        if n == self._retrained:
+        if self.retrain_every is None or len(history.finished) < self.retrain_every:
             return
+        n = len(history.finished) // self.retrain_every * self.retrain_every
         told = list(history.finished.values())[:n]
+        signature = tuple((one.hash, one.value) for one in told)
+        if repr(signature) == self._retrained:  # as text, since NaN equals nothing
+            return
         architectures, values = [one.architecture for one in told], [one.value for one in told]
         encoder = retrained(self._pretrained, self.space, architectures, values, seed=self.seed)
         self.use_encoder(encoder, metric=self._metric)
-        self._retrained = n
+        self._retrained = repr(signature)
 
     def _judge(self, history: History, rng: np.random.Generator) -> _Judge:
         """What judges candidates; running trials count as observed at their predicted mean."""
@@ -161,7 +166,10 @@ class LatentBOSampler(LatentSampler):
         model, constraints = self._fitted[1]
         pending = believing(model, self.encoded(dict(sorted(history.running.items())))) if history.running else model
         seed = 0 if self.acquisition == "ucb" else int(rng.integers(2**31))
-        return _Judge(pending, constraints, make_acquisition(self.acquisition, model, pending, known, seed))
+        feasible = torch.from_numpy(history.feasible())
+        best_of = known[feasible] if feasible.any() else known
+        acquisition = make_acquisition(self.acquisition, model, pending, best_of, observed=len(known), seed=seed)
+        return _Judge(pending, constraints, acquisition)
 
     def _candidates(self, judge: _Judge, history: History, rng: np.random.Generator) -> list[Candidates]:
         """Candidates by source, those of the acquisition first."""
@@ -254,8 +262,8 @@ class LatentBOSampler(LatentSampler):
             return self._best(judge, [listed], history)
         if self._bounds is None or self._bounds[0] is not self._fitted:
             assert self._fitted is not None
-            model, known = self._fitted[1][0], torch.empty(len(history.finished), 0)
-            alone = judge._replace(acquisition=make_acquisition("ucb", model, model, known, 0))
+            model, n = self._fitted[1][0], len(history.finished)
+            alone = judge._replace(acquisition=make_acquisition("ucb", model, model, listed.z[:0], observed=n, seed=0))
             with torch.no_grad():
                 self._bounds = self._fitted, alone(listed.z)
         bounds = self._bounds[1]
@@ -293,4 +301,4 @@ class _Judge(NamedTuple):
         if not self.constraints:
             return values
         probability = feasibility(self.constraints, z)
-        return torch.where(probability >= 0.5, values, probability + _INFEASIBLE)
+        return torch.where(probability >= 0.5, values.clamp_min(_INFEASIBLE + 2), probability + _INFEASIBLE)

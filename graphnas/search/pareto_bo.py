@@ -127,16 +127,11 @@ class LatentParetoSampler(LatentSampler):
         worst = outcomes.nan_to_num(torch.inf).amin(0)
         return torch.where(outcomes.isnan(), worst, outcomes)
 
-    def _feasible(self, history: History) -> Tensor:
-        """`n` flags: which finished trials violate no constraint."""
-        known = history.finished.values()
-        return torch.tensor([all(value <= 0 for value in one.constraints.values()) for one in known])
-
     def _candidates(self, outcomes: Tensor, history: History, rng: np.random.Generator) -> list[Candidates]:
         if self._listed is not None:
             return [self._listed]
         keys, known = list(history.finished), list(history.finished.values())
-        feasible = self._feasible(history)
+        feasible = torch.from_numpy(history.feasible())
         rows = feasible.nonzero()[:, 0] if feasible.any() else torch.arange(len(keys))
         rows = rows[is_non_dominated(outcomes[rows])]
         # Parents of a large Pareto set are drawn anew for every proposal.
@@ -158,7 +153,7 @@ class LatentParetoSampler(LatentSampler):
             models = [self.predictor(known, standard[:, [i]]) for i in range(m)] + self.constraint_models(history)
             self._fitted = signature, ModelListGP(*cast(list[GPyTorchModel], models))
         model = self._fitted[1]
-        feasible = self._feasible(history)
+        feasible = torch.from_numpy(history.feasible())
         if self.reference_point is None:
             front = standard[feasible] if feasible.any() else standard
             reference = infer_reference_point(front[is_non_dominated(front)])

@@ -21,6 +21,17 @@ _REPEATED = 1_000  # architectures drawn by weight from those observed
 _STEPS = 150  # of the optimiser
 
 
+def check_retrainable(encoder: Encoder) -> CellAutoencoder:
+    """The encoder, if it can be fitted.
+
+    Raises:
+        TypeError: if it is no `CellAutoencoder`.
+    """
+    if not isinstance(encoder, CellAutoencoder):
+        raise TypeError(f"Expected encoder to be a CellAutoencoder to be retrained, but got {encoder!r:.100}")
+    return encoder
+
+
 def retrained(
     encoder: Encoder, space: Space, architectures: Sequence[Architecture], values: Sequence[float], *, seed: int
 ) -> CellAutoencoder:
@@ -39,14 +50,12 @@ def retrained(
     Raises:
         TypeError: if the encoder is no `CellAutoencoder`.
     """
-    if not isinstance(encoder, CellAutoencoder):
-        raise TypeError(f"Expected encoder to be a CellAutoencoder to be retrained, but got {encoder!r:.100}")
+    model = copy.deepcopy(check_retrainable(encoder))
     rng = np.random.default_rng((seed, len(architectures)))
     scores = normal_scores(values)[:, 0].numpy()
     weights = 1 / (_SHARPNESS * len(scores) + rankdata(-scores, method="ordinal"))
     rows = rng.choice(len(scores), size=_REPEATED, p=weights / weights.sum())
     cells = stack_arrays([space.sample_arrays(_RANDOM, rng), space.take(space.to_arrays(list(architectures)), rows)])
     labels = np.concatenate([np.full(_RANDOM, np.nan), scores[rows]])
-    model = copy.deepcopy(encoder)
     fit(model, cells, targets=log_costs(space, cells), labels=labels, seed=seed, steps=_STEPS)
     return model.eval()

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
@@ -96,6 +97,11 @@ class History:
     """Architectures with at least one finished trial, failed ones included."""
     running: Mapping[str, Architecture]
     """Architectures that wait for their first value."""
+
+    def feasible(self) -> NDArray[np.bool_]:
+        """Which of the finished architectures violate no constraint, in their order."""
+        known = self.finished.values()
+        return np.array([all(value <= 0 for value in one.constraints.values()) for one in known], dtype=bool)
 
     @cached_property
     def hashes(self) -> Set[str]:

@@ -19,15 +19,33 @@ from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
 from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
 from graphnas.studies.lock import LOCK
 from graphnas.studies.records import environment, to_toml, write_text
-from graphnas.studies.samplers import LATENT_SAMPLERS, SAMPLERS, SEVERAL_OBJECTIVES, make_sampler, split_sampler
+from graphnas.studies.samplers import (
+    HEED_BOUNDS,
+    LATENT_SAMPLERS,
+    SAMPLERS,
+    SEVERAL_OBJECTIVES,
+    make_sampler,
+    split_sampler,
+)
 from graphnas.studies.settings import CONFIG, load_encoder, load_space, read_config, setting
-from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, best, feasible, finished, labels, pareto_set
+from graphnas.studies.trials import (
+    EXHAUSTED,
+    INTERRUPTED,
+    architecture,
+    best,
+    feasible,
+    finished,
+    keeps_bounds,
+    labels,
+    pareto_set,
+)
 
 __all__ = [
     "CONFIG",
     "DATABASE",
     "ENVIRONMENT",
     "EXHAUSTED",
+    "HEED_BOUNDS",
     "INTERRUPTED",
     "LATENT_SAMPLERS",
     "LOCK",
@@ -44,6 +62,7 @@ __all__ = [
     "feasible",
     "finished",
     "folder_of",
+    "keeps_bounds",
     "labels",
     "load_encoder",
     "load_space",

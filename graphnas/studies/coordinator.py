@@ -44,6 +44,8 @@ class Event:
     """What proposed it."""
     values: tuple[float, ...] = ()
     """Objectives of a finished trial."""
+    feasible: bool = True
+    """Whether a finished trial keeps all bounds."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metrics of a finished trial, or of the step just reported."""
     step: int | None = None
@@ -353,7 +355,10 @@ class _Coordinator:
                 self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
         self.study.tell(lease.number, list(values))
         self.outcomes.append(True)
-        self._emit(lease, "finished", values=values, metrics=dict(result.metrics), seconds=result.seconds)
+        kept = all(exceeded <= 0 for exceeded in constraints.values())
+        self._emit(
+            lease, "finished", values=values, feasible=kept, metrics=dict(result.metrics), seconds=result.seconds
+        )
 
     def _fail(self, lease: _Lease, reason: str) -> None:
         self._set(lease, "reason", reason)

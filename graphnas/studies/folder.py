@@ -178,7 +178,16 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
         raise
     except Exception as error:  # what a damaged row makes SQLite, SQLAlchemy, Optuna and JSON raise has no end
         raise StudyError(f"{path} cannot be read: {reason_of(error)}") from error
-    for name, value in _study_attributes(settings).items():
+    attributes = _study_attributes(settings)
+    for side in BOUNDS:
+        before = study.user_attrs.get(f"graphnas:{side}", {})
+        if before != attributes[f"graphnas:{side}"]:
+            # Finished trials were judged by these.
+            raise StudyError(
+                f"{folder / CONFIG}: {side}: expected {before}, with which the search began, but got "
+                f"{attributes[f'graphnas:{side}']}"
+            )
+    for name, value in attributes.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)
     return study
@@ -186,7 +195,7 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
 
 def _study_attributes(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What the coordinator reads of the settings."""
-    bounds = {f"graphnas:{side}": dict(settings[side]) for side in BOUNDS if settings.get(side)}
+    bounds = {f"graphnas:{side}": dict(settings.get(side) or {}) for side in BOUNDS}
     return {"graphnas:objectives": list(settings.get("objectives", ["value"])), **bounds}
 
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -64,12 +65,16 @@ def to_toml(settings: Mapping[str, Any]) -> str:
     for key, table in settings.items():
         if isinstance(table, Mapping):
             lines += ["", f"[{key}]"]
-            lines += [f"{name} = {_toml_value(value)}" for name, value in table.items() if value is not None]
+            lines += [f"{_toml_key(name)} = {_toml_value(value)}" for name, value in table.items() if value is not None]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def _is_plain(value: Any) -> bool:
     return value is not None and not isinstance(value, Mapping)
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_value(name)
 
 
 def _toml_value(value: Any) -> str:

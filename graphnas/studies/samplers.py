@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,14 +37,27 @@ SAMPLERS = (
 SEVERAL_OBJECTIVES = ("latent-pareto", "random", "tpe", "nsga2")
 """Those that serve several objectives."""
 
+HEED_BOUNDS = ("latent-bo", "latent-pareto", "tpe", "nsga2")
+"""Those that avoid what likely violates a constraint."""
+
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "feature-bo": {"features": "structure", "acquisition": "ucb"},
-    "xgboost": {"model": "xgboost"},
     "tpe": {"n_startup_trials": 10},
     "nsga2": {"population_size": 20},
 }
 
-_NO_SETTINGS = ("self", "space", "encoder", "candidates", "seed", "predictor", "constraints_func")
+_FIXED = {"forest": {"model": "random-forest"}, "xgboost": {"model": "xgboost"}}
+"""Arguments that a name stands for."""
+
+_KINDS: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    "bool": ("true or false", bool),
+    "int": ("a whole number", int),
+    "float": ("a number", (int, float)),
+    "str": ("text", str),
+    "Sequence[str]": ("names with + between them", str),
+    "Sequence[float]": ("numbers with + between them", (int, float)),
+}
+"""Arguments that can be set by a word, by their annotations: what they are, for people and for the check."""
 
 
 def split_sampler(word: str) -> tuple[str, dict[str, Any]]:
@@ -57,32 +69,59 @@ def split_sampler(word: str) -> tuple[str, dict[str, Any]]:
 
     Args:
         word: One of `SAMPLERS`, then `:NAME=VALUE` for each argument of the sampler to set. Values are numbers, `true`,
-            `false` or text; several with `+` between them are a tuple.
+            `false` or text; several have `+` between them.
 
     Raises:
-        ValueError: if there is no such sampler, or it has no such setting.
+        ValueError: if there is no such sampler, it has no such setting, or a value is of another kind.
     """
     kind, *texts = word.split(":")
     if kind not in SAMPLERS:
         raise ValueError(f"Expected a sampler out of {', '.join(SAMPLERS)}, but got {kind!r}")
-    known = [name for name in inspect.signature(_sampler_class(kind)).parameters if name not in _NO_SETTINGS]
+    known = _arguments(kind)
     settings: dict[str, Any] = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or name not in known:
             raise ValueError(f"Expected {kind}:NAME=VALUE with a name out of {', '.join(known)}, but got {word!r}")
-        parts = tuple(map(_value, value.split("+")))
-        settings[name] = parts if len(parts) > 1 or name in ("sources", "reference_point") else parts[0]
+        if name in settings:
+            raise ValueError(f"Expected each setting once, but got {name} twice in {word!r}")
+        settings[name] = _value(f"{kind}:{name}", known[name], value)
     return kind, settings
 
 
+def _arguments(kind: str) -> dict[str, str]:
+    """Annotations of a sampler's arguments that can be set by a word."""
+    found = {}
+    for name, parameter in inspect.signature(_sampler_class(kind)).parameters.items():
+        annotation = str(parameter.annotation).removesuffix(" | None")
+        if annotation in _KINDS and name != "seed" and name not in _FIXED.get(kind, {}):
+            found[name] = annotation
+    return found
+
+
+def _value(name: str, annotation: str, text: str) -> Any:
+    expected, kinds = _KINDS[annotation]
+    parts = tuple(map(_plain, text.split("+") if annotation.startswith("Sequence") else [text]))
+    for part in parts:
+        if not isinstance(part, kinds) or (isinstance(part, bool) and kinds is not bool):
+            raise ValueError(f"{name}: expected {expected}, but got {text!r}")
+    return parts if annotation.startswith("Sequence") else parts[0]
+
+
+def _plain(text: str) -> bool | int | float | str:
+    """A truth value, a number, or the text itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def make_sampler(
-    word: str,
-    space: Space,
-    *,
-    encoder: Any = None,
-    candidates: Any = None,
-    seed: int | None = None,
+    word: str, space: Space, *, encoder: Any = None, candidates: Any = None, seed: int | None = None
 ) -> BaseSampler:
     """The sampler of a word.
 
@@ -101,7 +140,7 @@ def make_sampler(
     """
     kind, settings = split_sampler(word)
     make = _sampler_class(kind)
-    arguments = {**_DEFAULTS.get(kind, {}), **settings, "seed": seed}
+    arguments = {**_DEFAULTS.get(kind, {}), **_FIXED.get(kind, {}), **settings, "seed": seed}
     if kind in LATENT_SAMPLERS:
         if encoder is None:
             raise ValueError(f"The sampler {kind!r} needs an encoder")
@@ -112,10 +151,7 @@ def make_sampler(
             if "candidates" not in inspect.signature(make).parameters:
                 raise ValueError(f"The sampler {kind!r} takes no list of candidates")
             arguments["candidates"] = candidates
-    try:
-        sampler: BaseSampler = make(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{word}: {error}") from None
+    sampler: BaseSampler = make(**arguments)
     return sampler
 
 
@@ -132,9 +168,8 @@ def rebuild_sampler(folder: Path, settings: Mapping[str, Any]) -> BaseSampler:
             "be rebuilt; pass it as resume(folder, sampler=...)"
         )
     try:
-        split_sampler(table["kind"])
         return make_sampler(table["kind"], load_space(folder), encoder=load_encoder(folder), seed=table.get("seed"))
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise StudyError(f"{folder / CONFIG}: sampler.kind: {error}") from None
 
 
@@ -156,11 +191,3 @@ def _sampler_class(kind: str) -> Any:
         "tpe": optuna.samplers.TPESampler,
         "nsga2": optuna.samplers.NSGAIISampler,
     }[kind]
-
-
-def _value(text: str) -> Any:
-    """A number, a truth value, or the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
     setting(folder, settings, "space.file", str, optional=True)
     setting(folder, settings, "evaluator", dict)
     setting(folder, settings, "sampler", dict)
+    setting(folder, settings, "sampler.kind", str, optional=True)
     setting(folder, settings, "sampler.encoder", str, optional=True)
     setting(folder, settings, "sampler.seed", int, least=0, optional=True)
     directions = setting(folder, settings, "directions", list)
@@ -58,8 +60,9 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
     ):
         raise StudyError(f"{folder / CONFIG}: objectives: expected one name for each direction, but got {objectives!r}")
     for side in BOUNDS:
-        for name in setting(folder, settings, side, dict, optional=True) or {}:
-            setting(folder, settings, f"{side}.{name}", float)
+        for name, bound in (setting(folder, settings, side, dict, optional=True) or {}).items():
+            if not isinstance(bound, int | float) or isinstance(bound, bool) or not math.isfinite(bound):
+                raise StudyError(f"{folder / CONFIG}: {side}.{name}: expected a number, but got {bound!r:.200}")
 
 
 _KINDS = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}

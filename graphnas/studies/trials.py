@@ -42,10 +42,15 @@ def labels(study: optuna.Study, value: str) -> list[str]:
     return [value if name == "value" else name for name in names]
 
 
+def keeps_bounds(trial: FrozenTrial) -> bool:
+    """Whether a trial violates none of its constraints."""
+    return all(value <= 0 for value in trial.constraints.values())
+
+
 def feasible(study: optuna.Study) -> list[FrozenTrial]:
     """Completed trials that violate no constraint."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in trials if all(value <= 0 for value in trial.constraints.values())]
+    return [trial for trial in trials if keeps_bounds(trial)]
 
 
 def best(study: optuna.Study, n: int = 1) -> list[FrozenTrial]:

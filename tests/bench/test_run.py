@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from graphnas.bench import PROTOCOLS, Benchmark, Protocol, run_search
-from graphnas.bench.compare import RUNS, compare, named, report
+from graphnas.bench.compare import RUNS, compare, named, read_runs, report
 from graphnas.cell import Architecture
 from graphnas.evaluate import Result
 from graphnas.search import CandidateList
@@ -70,7 +72,7 @@ def test_wrong_names_and_numbers_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_comparison_goes_on_where_it_was_and_says_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_comparison_goes_on_where_it_was_and_says_the_same(tmp_path: Path) -> None:
     protocols = named(["p201"], queries=15)
     try:
         runs = compare(protocols, ["random", "evolution"], range(2), tmp_path)
@@ -94,3 +96,24 @@ def test_protocols_are_those_that_are_documented() -> None:
         "p201": 150,
         "enas": 200,
     }
+
+
+def test_searches_are_read_back_without_a_torn_last_line_and_others_are_refused(tmp_path: Path) -> None:
+    run = run_search(benchmark(), "random", 0)
+    path = tmp_path / RUNS
+    assert read_runs(path) == {}
+    line = json.dumps({"key": "a", "run": run.to_dict()})
+    path.write_text(f"{line}\n{line[:50]}")
+    assert read_runs(path) == {"a": run}
+    assert path.read_text() == f"{line}\n"
+    path.write_text(f'{line}\n{{"key": "b", "run": {{}}}}\n')
+    with pytest.raises(ValueError, match=r"runs.jsonl, line 2: expected a search of this version, but got KeyError"):
+        read_runs(path)
+
+
+@pytest.mark.slow
+def test_a_method_that_cannot_search_ends_the_comparison_at_once(tmp_path: Path) -> None:
+    protocols = named(["p201"], queries=15)
+    with pytest.raises((ValueError, FileNotFoundError), match=r"Expected population|population 0|nasbench201"):
+        compare(protocols, ["evolution:population=0", "random"], range(200), tmp_path)
+    assert len(read_runs(tmp_path / RUNS)) < 200

@@ -71,6 +71,12 @@ def test_several_objectives_with_a_bound_end_in_a_pareto_set(
 @pytest.mark.parametrize(
     ("goals", "message"),
     [
+        (("--minimize", "macs", "--minimize", "macs"), "'macs' is an objective already"),
+        (("--maximize", "value"), "'value' is an objective already"),
+        (("--minimize", "test_acc_run0"), "'test_acc_run0' is what the search maximises already"),
+        (("--at-most", "macs=3", "--at-most", "macs=2"), "--at-most: macs has a bound already, 3"),
+        (("--at-most", "macs=3", "--at-least", "macs=4"), "no macs is at least 4 and at most 3"),
+        (("--minimize", "macs", "--sampler", "latent-pareto:reference_point=0"), "reference_point of 2 numbers"),
         (("--minimize", "latency"), "'latency' is no metric of small.npz; it has"),
         (("--minimize", "macs", "--sampler", "latent-bo"), "--sampler latent-bo takes one objective; latent-pareto,"),
         (("--sampler", "latent-pareto"), "--sampler latent-pareto needs several objectives"),
@@ -88,6 +94,14 @@ def test_wrong_goals_are_refused_before_anything_is_written(
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert not (tmp_path / "found").exists()
+
+
+def test_samplers_that_do_not_heed_bounds_say_so(search: tuple[object, ...], tmp_path: Path) -> None:
+    result = run(*search, "--sampler", "evolution", "--at-most", "macs=50000", "--trials", 3, "--out", tmp_path / "a")
+    assert result.exit_code == 0
+    assert "evolution proposes without regard to the bounds; latent-bo," in result.stderr
+    result = run(*search, "--sampler", "tpe", "--at-most", "macs=50000", "--trials", 3, "--out", tmp_path / "b")
+    assert "without regard" not in result.stderr
 
 
 def test_bounds_that_nothing_keeps_are_said(search: tuple[object, ...], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def model(known: Tensor) -> Model:
 
 def test_log_expected_improvement_equals_botorch(model: Model, known: Tensor) -> None:
     z = torch.randn(50, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
-    ours = make_acquisition("log-ei", model, model, known, 0)(z, 1.0)
+    ours = make_acquisition("log-ei", model, model, known, observed=20, seed=0)(z, 1.0)
     with torch.no_grad():
         best = moments(model, known)[0].max()
         theirs = LogExpectedImprovement(model, best_f=best)(z[:, None])
@@ -44,7 +44,7 @@ def test_log_expected_improvement_neither_underflows_nor_loses_its_gradient() ->
 def test_each_prefers_a_promising_point_and_has_a_gradient(kind: str, model: Model, known: Tensor) -> None:
     high, low = known[known.sum(-1).argmax()] + 0.3, known[known.sum(-1).argmin()] - 0.1
     z = torch.stack([high, low]).requires_grad_(True)
-    values = make_acquisition(kind, model, model, known, 3)(z, 1.0)
+    values = make_acquisition(kind, model, model, known, observed=20, seed=3)(z, 1.0)
     assert values.shape == (2,)
     assert values[0] > values[1]
     (slope,) = torch.autograd.grad(values[0], z)
@@ -54,7 +54,9 @@ def test_each_prefers_a_promising_point_and_has_a_gradient(kind: str, model: Mod
 @pytest.mark.parametrize("kind", ["log-nei", "thompson"])
 def test_draws_are_a_function_of_the_seed(kind: str, model: Model, known: Tensor) -> None:
     z = known + 0.5
-    one, same, other = (make_acquisition(kind, model, model, known, seed)(z, 1.0) for seed in (5, 5, 6))
+    one, same, other = (
+        make_acquisition(kind, model, model, known, observed=20, seed=seed)(z, 1.0) for seed in (5, 5, 6)
+    )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -63,10 +65,12 @@ def test_points_under_way_lose_their_uncertainty(model: Model, known: Tensor) ->
     z = known[:1] + 0.5
     pending = believing(model, z)
     for kind in ("ucb", "log-ei"):
-        before, after = (make_acquisition(kind, model, one, known, 0)(z, 1.0) for one in (model, pending))
+        before, after = (
+            make_acquisition(kind, model, one, known, observed=20, seed=0)(z, 1.0) for one in (model, pending)
+        )
         assert after < before
 
 
 def test_an_unknown_name_is_refused(model: Model, known: Tensor) -> None:
     with pytest.raises(ValueError, match=r"Expected an acquisition out of ucb, .*, but got 'ei'"):
-        make_acquisition("ei", model, model, known, 0)
+        make_acquisition("ei", model, model, known, observed=20, seed=0)

@@ -16,7 +16,7 @@ from graphnas.engines import LocalProcesses, WorkerLost
 from graphnas.evaluate.protocol import Result
 from graphnas.search import RandomCellSampler
 from graphnas.spaces import Space
-from graphnas.studies import Event, TooManyFailures
+from graphnas.studies import Event, StudyError, TooManyFailures
 from tests.studies.conftest import EdgeCount, start
 
 
@@ -99,6 +99,20 @@ def test_bounds_are_recorded_and_kept_by_the_best(tmp_path: Path, space: Space) 
     assert len(kept) < 40
     assert [trial.number for trial in studies.feasible(study)] == kept
     assert {trial.number for trial in studies.best(study, 40)} == set(kept)
+
+
+def test_bounds_stay_those_that_trials_were_judged_by(tmp_path: Path, space: Space) -> None:
+    sampler = {"sampler": {"kind": "random", "seed": 0}}
+    names = {"top-1 accuracy": 0.9, "latency.ms": 2.5}
+    studies.create(tmp_path, space, EdgeCount(), RandomCellSampler(space, seed=0), at_most=names, config=sampler)
+    assert studies.resume(tmp_path).user_attrs["graphnas:at_most"] == names
+    path = tmp_path / studies.CONFIG
+    path.write_text(path.read_text().replace("= 2.5", "= 3.5"))
+    with pytest.raises(StudyError, match=r"at_most: expected .*2\.5.*, with which the search began, but got .*3\.5"):
+        studies.resume(tmp_path)
+    path.write_text(path.read_text().replace("= 3.5", '= "few"'))
+    with pytest.raises(StudyError, match=r"at_most.latency.ms: expected a number, but got 'few'"):
+        studies.resume(tmp_path)
 
 
 def test_a_bound_on_what_no_result_has_fails_the_candidate(space: Space) -> None:
