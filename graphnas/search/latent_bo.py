@@ -49,10 +49,10 @@ class LatentBOSampler(LatentSampler):
     - `edit`: architectures one edit away from the best, and from the most promising of these.
 
     A decoder is not the inverse of its encoder, so every candidate is encoded again and judged where it truly lies.
-    Known architectures are dropped, and the best of all others is proposed. Trials may have constraints, as
-    `optuna.trial.Trial.set_constraint` keeps them: candidates that likely violate one are proposed only where there
-    are no others. Running trials count as observed at their
-    predicted mean (Desautels et al. 2014, GP-BUCB), so proposals made in parallel differ and spread.
+    Known architectures are dropped, and the best of all others is proposed. Running trials count as observed at their
+    predicted mean (Desautels et al. 2014, GP-BUCB), so proposals made in parallel differ and spread. Trials may have
+    constraints, as `optuna.trial.Trial.set_constraint` keeps them: candidates that likely violate one are proposed only
+    where there are no others.
 
     Where this is impossible the sampler proposes a random architecture, and the source says why: `fallback: fewer
     than two finite values`, `fallback: all values are equal`, `fallback: the model could not be fitted`, `fallback:
@@ -72,7 +72,9 @@ class LatentBOSampler(LatentSampler):
             precision; an isotropic Gaussian process if None.
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
             they say of a cell's structure, or as they are.
-        candidates: Proposes only from these architectures, all of which are judged by the acquisition.
+        candidates: Proposes only from these architectures, all of which are judged by the acquisition. With those of
+            `Space.enumerate` this is the upper bound of what better candidates could find; the space is never
+            enumerated otherwise.
         n_startup_trials: Number of random architectures before the first model.
         seed: Makes proposals a function of the study's trials.
 
