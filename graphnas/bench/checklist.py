@@ -28,7 +28,11 @@ def checklist(protocols: Sequence[Protocol], methods: Sequence[str], seeds: Sequ
         ("Hyperparameters tuned on other seeds than those reported", "to be said where the figures are reported"),
         ("Time of the whole search", "CPU seconds of each search in timings.json; trainings as the table records them"),
         ("Hardware and versions", "environment in timings.json"),
-        ("Confounding factors", "methods share encoding, initial design size, batch size and transform of outcomes"),
+        (
+            "Confounding factors",
+            "methods share the batch size and, unless their settings say otherwise, the size of the initial design; they "
+            "differ in encoding and model",
+        ),
         ("Exact command", f"`{command}`"),
     )
     rows = "\n".join(f"| {question} | {answer} |" for question, answer in items)

@@ -26,9 +26,10 @@ def environment(seed: int | None = None) -> dict[str, Any]:
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
+    name = Path(sys.argv[0]).name
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": ["graphnas" if name == "__main__.py" else name, *sys.argv[1:]],
         "seed": seed,
         "python": platform.python_version(),
         "versions": versions,
