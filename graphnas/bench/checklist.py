@@ -30,8 +30,8 @@ def checklist(protocols: Sequence[Protocol], methods: Sequence[str], seeds: Sequ
         ("Hardware and versions", "environment in timings.json"),
         (
             "Confounding factors",
-            "methods share the batch size and, unless their settings say otherwise, the size of the initial design; they "
-            "differ in encoding and model",
+            "methods share the batch size and, unless their settings say otherwise, the size of the initial design; "
+            "they differ in encoding and model",
         ),
         ("Exact command", f"`{command}`"),
     )
