@@ -136,6 +136,18 @@ def places(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
     return flat.astype(np.float64)
 
 
+def principal_axes(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Singular values of `n x p` centred points, largest first, and their axes, `min(n, p) x p`.
+
+    They come from the `p x p` products of columns, whose eigenvectors always converge. LAPACK's divide and conquer for
+    singular values does not, with some of its builds and points of as low a rank as those here. Singular values below
+    1e-7 of the largest are not told from zero.
+    """
+    values, vectors = np.linalg.eigh(points.T @ points)
+    k = min(points.shape)
+    return np.sqrt(np.maximum(values[::-1][:k], 0.0)), vectors.T[::-1][:k].copy()
+
+
 def structure_targets(
     arrays: CellArrays,
     vocabulary: Sequence[str],
@@ -185,7 +197,7 @@ def structure_targets(
         scaled = zip(parts, means, units, sizes, strict=True)
         return np.concatenate([size * (part - mean) / unit for part, mean, unit, size in scaled], axis=1)
 
-    _, _, axes = np.linalg.svd(joined(fitted), full_matrices=False)
+    axes = principal_axes(joined(fitted))[1]
     scores = np.concatenate(
         [joined(blocks(slice(start, start + 20_000))) @ axes[:components].T for start in range(0, arrays.n, 20_000)]
     )

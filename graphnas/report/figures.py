@@ -123,7 +123,7 @@ def latent_map(
         An SVG document; the path joins the successive incumbents.
     """
     centre = background.mean(0)
-    components = np.linalg.svd(background - centre, full_matrices=False)[2][:2]
+    components = np.linalg.eigh(np.cov(background, rowvar=False).reshape(len(centre), -1))[1].T[::-1][:2]
     ground, trials = (background - centre) @ components.T, (points - centre) @ components.T
     if components.shape[0] < 2:
         ground, trials = (np.pad(array, ((0, 0), (0, 1))) for array in (ground, trials))

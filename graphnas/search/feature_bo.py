@@ -12,7 +12,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.features import one_hot, path_counts, wl_counts
-from graphnas.encoders.statistics import graph_statistics, path_sketch
+from graphnas.encoders.statistics import graph_statistics, path_sketch, principal_axes
 from graphnas.search.pool import FloatArray, PoolSampler, expected_improvement
 from graphnas.search.sampler import CandidateList
 from graphnas.search.surrogate import ModelFittingError, fit_gaussian_process, moments
@@ -116,7 +116,7 @@ def encoding(space: Space, features: str) -> Callable[[CellArrays], FloatArray]:
     points = joined(basis)
     axes = np.eye(points.shape[1])
     if features == "structure":
-        axes = np.linalg.svd(points, full_matrices=False)[2][:_COMPONENTS].T
+        axes = principal_axes(points)[1][:_COMPONENTS].T
     spread = float((points @ axes).var(0).sum())
     axes = axes * np.sqrt(axes.shape[1] / spread)
     return lambda cells: joined(cells) @ axes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.objective import Recipe
-from graphnas.encoders.statistics import structure_targets
+from graphnas.encoders.statistics import principal_axes, structure_targets
 from graphnas.networks import log_costs
 from graphnas.search.candidates import Encoder, check_encoder
 from graphnas.spaces import Space
@@ -69,7 +69,7 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
     ).reshape(len(z), -1)
     centred = z - z.mean(0)
     weights = np.linalg.lstsq(centred, targets - targets.mean(0), rcond=1e-6)[0]
-    _, spread, components = np.linalg.svd(centred @ weights, full_matrices=False)
+    spread, components = principal_axes(centred @ weights)
     relative = spread / max(float(spread[0]), 1e-12)
     predicted = weights @ components.T * np.where(relative > 1e-6, relative, 1.0) ** (_SHARPNESS - 1)
     parts = [

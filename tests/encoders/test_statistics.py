@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from graphnas.cell import Cell, CellArrays, canonical_arrays, to_arrays
 from graphnas.encoders import graph_statistics, structure_targets
-from graphnas.encoders.statistics import label_edges, operation_statistics, path_sketch, places
+from graphnas.encoders.statistics import label_edges, operation_statistics, path_sketch, places, principal_axes
 from graphnas.spaces import Space
 
 SPACE = Space.load("nasbench101")
@@ -100,3 +100,14 @@ def test_further_statistics_take_part_and_fewer_components_are_the_first() -> No
     moved = structure_targets(cells, VOCABULARY, further)
     noticed = [np.linalg.lstsq(part, further - further.mean(), rcond=None)[1][0] for part in (plain, moved)]
     assert noticed[1] < noticed[0] / 2
+
+
+def test_principal_axes_are_those_of_the_singular_value_decomposition() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 7)) + 1e-3 * rng.normal(size=(60, 7))
+    spread, axes = principal_axes(points)
+    _, expected, rows = np.linalg.svd(points, full_matrices=False)
+    np.testing.assert_allclose(spread, expected, rtol=1e-6)
+    np.testing.assert_allclose(np.abs((axes * rows).sum(1)), 1.0, atol=1e-6)
+    assert principal_axes(points[:4])[1].shape == (4, 7)
+    assert principal_axes(np.zeros((5, 3)))[0].tolist() == [0.0] * 3
