@@ -27,7 +27,8 @@ from graphnas.encoders import CellAutoencoder
 from graphnas.evaluate import open_table
 from graphnas.search import gradient_search
 from graphnas.search.metric import MetricEncoder
-from graphnas.search.surrogate import fit_gaussian_process, moments, normal_scores, predicted_mean
+from graphnas.search.posterior import Posterior
+from graphnas.search.surrogate import fit_gaussian_process, normal_scores
 from graphnas.spaces import Space
 
 LABEL = "test_acc_run0"
@@ -74,26 +75,22 @@ def main() -> None:
     scores = normal_scores(values.tolist())
     with torch.no_grad():
         known = encoder.encode(table.architectures(rows))[0]
-    model = fit_gaussian_process(known, scores).eval()
-
-    def predict(z: Tensor) -> Tensor:
-        return predicted_mean(model, z)[:, 0]
-
+    posterior = Posterior(fit_gaussian_process(known, scores))
     screen = Console(stderr=True)
     with torch.no_grad():
-        pool = Pool(space, encoder, predict)
+        pool = Pool(space, encoder, posterior.mean)
         pool.add(space.sample(RANDOM, rng), "random")
     for number in range(args.rounds):
         best = pool.best(KEPT)
         screen.print(f"round {number}: {len(pool.cells):,} cells, best predicted score {best[0][1]:.3f}")
         starts = torch.stack([z for _, _, z, _ in best])
-        found = gradient_search(predict, encoder, starts, space=space, n=10 * KEPT, steps=10)
+        found = gradient_search(posterior.mean, encoder, starts, space=space, n=10 * KEPT, steps=10)
         with torch.no_grad():
             pool.add([one.architecture for one in found], "gradient")
             pool.add([edit for cell, _, _, _ in best for edit in space.neighbours(cell)], "edit")
     best = pool.best(args.cells)
     with torch.no_grad():
-        deviation = moments(model, torch.stack([z for _, _, z, _ in best]))[1].tolist()
+        deviation = posterior.moments(torch.stack([z for _, _, z, _ in best]))[1].tolist()
     # What the process predicts is a normal score; the accuracy at that rank of the measured cells says it in words.
     order = np.argsort(values, kind="stable")
     text = [

@@ -46,7 +46,8 @@ from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.svge_protocol import most_frequent
 from graphnas.evaluate import open_table
 from graphnas.search.acquisition import log_expected_improvement
-from graphnas.search.surrogate import fit_gaussian_process, moments
+from graphnas.search.posterior import Posterior
+from graphnas.search.surrogate import fit_gaussian_process
 from graphnas.spaces import Space
 
 ROUNDS, BATCH = 10, 50
@@ -210,17 +211,19 @@ def of_enas(space: Space, seed: int) -> tuple[list[Architecture], NDArray[np.flo
     centre, scale = points.mean(0), points.std()
     oracle, labels = rows[:ORACLE], labelled.labels
     mean, deviation = labels[oracle].mean(), labels[oracle].std()
-    model = fit_gaussian_process(
-        torch.from_numpy((points[oracle] - centre) / scale),
-        torch.from_numpy((labels[oracle] - mean) / deviation)[:, None],
-    ).eval()
+    posterior = Posterior(
+        fit_gaussian_process(
+            torch.from_numpy((points[oracle] - centre) / scale),
+            torch.from_numpy((labels[oracle] - mean) / deviation)[:, None],
+        )
+    )
 
     def value(architectures: Sequence[Architecture]) -> list[float]:
         if not architectures:
             return []
         at = torch.from_numpy((encoding(space.to_arrays(list(architectures))) - centre) / scale)
         with torch.no_grad():
-            predicted: list[float] = (moments(model, at)[0] * deviation + mean).tolist()
+            predicted: list[float] = (posterior.mean(at) * deviation + mean).tolist()
         return predicted
 
     chosen = rows[: int(0.9 * len(rows))]

@@ -15,7 +15,7 @@ from botorch.utils.sampling import manual_seed
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from graphnas.search.surrogate import moments, upper_confidence_bound
+from graphnas.search.posterior import Posterior
 
 Acquisition = Callable[[Tensor, float | Tensor], Tensor]
 """From `n x d` points, and a factor of the weight of the uncertainty where there is one, to `n` values."""
@@ -30,9 +30,7 @@ _DRAWS = 64  # quasi-random draws of the outcomes that noisy expected improvemen
 _CHUNK = 128  # points that it judges at once
 
 
-def make_acquisition(
-    kind: str, model: Model, pending: Model, known: Tensor, *, observed: int, seed: int
-) -> Acquisition:
+def make_acquisition(kind: str, posterior: Posterior, known: Tensor, *, observed: int, seed: int) -> Acquisition:
     """An acquisition function, larger is better, differentiable in the points.
 
     - `ucb`: `mean + kappa * deviation`, `kappa` falling from 3 to 1 with the square root of the observations;
@@ -43,8 +41,7 @@ def make_acquisition(
 
     Args:
         kind: One of `ACQUISITIONS`.
-        model: Fitted to the outcomes observed.
-        pending: The same model, to which points that are being evaluated count as observed.
+        posterior: Of the outcomes, with the points that are being evaluated pending.
         known: `n x d` points observed that meet all constraints, on the best of which is to be improved.
         observed: Number of all points observed.
         seed: Of the draws of `log-nei` and `thompson`.
@@ -54,17 +51,17 @@ def make_acquisition(
     """
     if kind == "ucb":
         kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / observed)))
-        return lambda z, factor: upper_confidence_bound(pending, z, kappa * factor)
+        return lambda z, factor: posterior.upper_bound(z, kappa * factor)
     if kind == "log-ei":
         with torch.no_grad():
-            best = moments(pending, known)[0].max()
-        return lambda z, factor: log_expected_improvement(*moments(pending, z), best)
+            best = posterior.mean(known).max()
+        return lambda z, factor: log_expected_improvement(*posterior.moments(z), best)
     if kind == "log-nei":
-        return _noisy(pending, known, seed)
+        return _noisy(posterior.conditioned(), known, seed)
     if kind == "thompson":
         # Proposals in parallel differ because their draws do.
         with manual_seed(seed):
-            path = draw_matheron_paths(model, sample_shape=torch.Size([1]))
+            path = draw_matheron_paths(posterior.model, sample_shape=torch.Size([1]))
         return lambda z, factor: path(z)[0].reshape(len(z))
     raise ValueError(f"Expected an acquisition out of {', '.join(ACQUISITIONS)}, but got {kind!r}")
 

@@ -14,8 +14,9 @@ from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.features import one_hot, path_counts, wl_counts
 from graphnas.encoders.statistics import graph_statistics, path_sketch, principal_axes
 from graphnas.search.pool import FloatArray, PoolSampler, expected_improvement
+from graphnas.search.posterior import Posterior
 from graphnas.search.sampler import CandidateList
-from graphnas.search.surrogate import ModelFittingError, fit_gaussian_process, moments
+from graphnas.search.surrogate import ModelFittingError, fit_gaussian_process
 from graphnas.spaces import Space
 
 _COMPONENTS = 32
@@ -63,7 +64,7 @@ class FeatureBOSampler(PoolSampler):
         """An isotropic Gaussian process."""
         del seed
         try:
-            return fit_gaussian_process(torch.from_numpy(features), torch.from_numpy(scores)[:, None]).eval()
+            return Posterior(fit_gaussian_process(torch.from_numpy(features), torch.from_numpy(scores)[:, None]))
         except (NotPSDError, NanError) as error:
             raise ModelFittingError(str(error)) from error
 
@@ -71,7 +72,7 @@ class FeatureBOSampler(PoolSampler):
         """Expected improvement or upper confidence bound."""
         del rng
         with torch.no_grad():
-            mean, deviation = (one.numpy() for one in moments(model, torch.from_numpy(features)))
+            mean, deviation = (one.numpy() for one in model.moments(torch.from_numpy(features)))
         return expected_improvement(mean, deviation, best) if self.acquisition == "ei" else mean + 2 * deviation
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from graphnas.cell import Architecture
 from graphnas.search.candidates import CandidateSource, Encoder
 from graphnas.search.latent_sampler import LatentSampler
+from graphnas.search.posterior import Posterior
 from graphnas.search.sampler import History, Proposal
-from graphnas.search.surrogate import ModelFittingError, normal_scores, upper_confidence_bound
+from graphnas.search.surrogate import ModelFittingError, normal_scores
 from graphnas.spaces import Space
 
 _STARTS = 10  # best architectures that the sampler ascends from
@@ -210,9 +211,8 @@ class GradientSearchSampler(LatentSampler):
 
             return predicted
         z = self.encoded({key: one.architecture for key, one in history.finished.items()})
-        model = self.predictor(z, normal_scores([one.value for one in history.finished.values()]))
-        model.eval()
-        return lambda points: upper_confidence_bound(model, points, self.kappa)
+        posterior = Posterior(self.predictor(z, normal_scores([one.value for one in history.finished.values()])))
+        return lambda points: posterior.upper_bound(points, self.kappa)
 
     def _edit(
         self, objective: Callable[[Tensor], Tensor], architecture: Architecture, key: str, history: History

@@ -16,9 +16,10 @@ from graphnas.cell import Architecture
 from graphnas.search.acquisition import ACQUISITIONS, Acquisition, make_acquisition
 from graphnas.search.candidates import Candidates, Encoder
 from graphnas.search.latent_sampler import LatentSampler, edit_distance, feasibility, new_rows
+from graphnas.search.posterior import Posterior
 from graphnas.search.retraining import check_retrainable, retrained
 from graphnas.search.sampler import CandidateList, History, Proposal
-from graphnas.search.surrogate import ModelFittingError, believing, normal_scores, predicted_mean, with_input_noise
+from graphnas.search.surrogate import ModelFittingError, normal_scores, with_input_noise
 from graphnas.spaces import Space
 
 SOURCES = ("acquisition", "sample", "edit")
@@ -158,20 +159,19 @@ class LatentBOSampler(LatentSampler):
         known = self.encoded({key: one.architecture for key, one in history.finished.items()})
         signature = tuple((key, repr(one)) for key, one in history.finished.items())
         if self._fitted is None or self._fitted[0] != signature:
-            model = self.predictor(known, normal_scores([one.value for one in history.finished.values()])).eval()
+            model = self.predictor(known, normal_scores([one.value for one in history.finished.values()]))
             if self.input_noise:
                 architectures = [one.architecture for one in history.finished.values()]
                 model = with_input_noise(model, self._source.variance(architectures))
-            with torch.no_grad():
-                predicted_mean(model, known[:1])  # fills the caches that conditioning extends
-            self._fitted = signature, (model, self.constraint_models(history))
-        model, constraints = self._fitted[1]
-        pending = believing(model, self.encoded(dict(sorted(history.running.items())))) if history.running else model
+            self._fitted = signature, (Posterior(model), self.constraint_models(history))
+        posterior, constraints = self._fitted[1]
+        if history.running:
+            posterior = posterior.believing(self.encoded(dict(sorted(history.running.items()))))
         seed = 0 if self.acquisition == "ucb" else int(rng.integers(2**31))
         feasible = torch.from_numpy(history.feasible())
         best_of = known[feasible] if feasible.any() else known
-        acquisition = make_acquisition(self.acquisition, model, pending, best_of, observed=len(known), seed=seed)
-        return _Judge(pending, constraints, acquisition)
+        acquisition = make_acquisition(self.acquisition, posterior, best_of, observed=len(known), seed=seed)
+        return _Judge(posterior, constraints, acquisition)
 
     def _candidates(self, judge: _Judge, history: History, rng: np.random.Generator) -> list[Candidates]:
         """Candidates by source, those of the acquisition first."""
@@ -264,8 +264,8 @@ class LatentBOSampler(LatentSampler):
             return self._best(judge, [listed], history)
         if self._bounds is None or self._bounds[0] is not self._fitted:
             assert self._fitted is not None
-            model, n = self._fitted[1][0], len(history.finished)
-            alone = judge._replace(acquisition=make_acquisition("ucb", model, model, listed.z[:0], observed=n, seed=0))
+            posterior, n = self._fitted[1][0], len(history.finished)
+            alone = judge._replace(acquisition=make_acquisition("ucb", posterior, listed.z[:0], observed=n, seed=0))
             with torch.no_grad():
                 self._bounds = self._fitted, alone(listed.z)
         bounds = self._bounds[1]
@@ -286,9 +286,9 @@ class LatentBOSampler(LatentSampler):
 class _Judge(NamedTuple):
     """What candidates are judged by; those that likely violate a constraint lie below all others."""
 
-    model: Model
+    posterior: Posterior
     """Of the outcomes."""
-    constraints: list[Model]
+    constraints: list[Posterior]
     acquisition: Acquisition
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -297,7 +297,7 @@ class _Judge(NamedTuple):
 
     def mean(self, z: Tensor) -> Tensor:
         """Predicted outcomes at `n x d` points."""
-        return self._feasible(predicted_mean(self.model, z)[:, 0], z)
+        return self._feasible(self.posterior.mean(z), z)
 
     def _feasible(self, values: Tensor, z: Tensor) -> Tensor:
         if not self.constraints:

@@ -13,8 +13,9 @@ from torch import Tensor
 from graphnas.cell import Architecture
 from graphnas.search.candidates import Candidates, CandidateSource, Encoder
 from graphnas.search.metric import MetricEncoder
+from graphnas.search.posterior import Posterior
 from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
-from graphnas.search.surrogate import fit_gaussian_process, moments
+from graphnas.search.surrogate import fit_gaussian_process
 from graphnas.spaces import Space
 
 _SPREAD_OF = 256  # random architectures that show how far each latent dimension spreads
@@ -80,7 +81,7 @@ class LatentSampler(CellSampler):
             self._latents.update(zip(new, self._source.encode(list(new.values())), strict=True))
         return torch.stack([self._latents[key] for key in architectures])
 
-    def constraint_models(self, history: History) -> list[Model]:
+    def constraint_models(self, history: History) -> list[Posterior]:
         """A model of each constraint, in its standard deviations, so that 0 remains the bound."""
         known = history.finished.values()
         models = []
@@ -90,7 +91,7 @@ class LatentSampler(CellSampler):
             values = torch.tensor([[one.constraints[name]] for one in told.values()], dtype=z.dtype)
             deviation = values.std(0, correction=0)
             if deviation > 0:
-                models.append(self.predictor(z, values / deviation).eval())
+                models.append(Posterior(self.predictor(z, values / deviation)))
         return models
 
     def spread(self) -> Tensor:
@@ -110,14 +111,14 @@ class LatentSampler(CellSampler):
         return points
 
 
-def feasibility(models: Sequence[Model], z: Tensor) -> Tensor:
+def feasibility(models: Sequence[Posterior], z: Tensor) -> Tensor:
     """Probability that `n x d` points meet all constraints, by independent models of them; `n` ones if there are none.
 
     A constraint is met at 0 and below.
     """
     probability = torch.ones(len(z), dtype=z.dtype)
     for model in models:
-        mean, deviation = moments(model, z)
+        mean, deviation = model.moments(z)
         probability = probability * torch.special.ndtr(-mean / deviation)
     return probability
 

@@ -150,7 +150,8 @@ class LatentParetoSampler(LatentSampler):
         known = self.encoded({key: one.architecture for key, one in history.finished.items()})
         signature = tuple((key, repr(one)) for key, one in history.finished.items())
         if self._fitted is None or self._fitted[0] != signature:
-            models = [self.predictor(known, standard[:, [i]]) for i in range(m)] + self.constraint_models(history)
+            models = [self.predictor(known, standard[:, [i]]) for i in range(m)]
+            models += [posterior.model for posterior in self.constraint_models(history)]
             self._fitted = signature, ModelListGP(*cast(list[GPyTorchModel], models))
         model = self._fitted[1]
         feasible = torch.from_numpy(history.feasible())

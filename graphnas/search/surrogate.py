@@ -1,11 +1,10 @@
-"""The Gaussian process of the latent search: outcomes as normal scores, a Matern kernel, an upper confidence bound."""
+"""The Gaussian process of the latent search: outcomes as normal scores, a Matern kernel."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -14,18 +13,18 @@ from botorch.exceptions.warnings import BotorchWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
-from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel, ScaleKernel
-from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
+from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
+from graphnas.search.posterior import Posterior
+
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
 _NOISE = -2.0  # mean of the logarithm of the noise variance, in units of the outcomes' variance
-_CHUNK = 256  # points judged at once; their joint covariance is computed, so cost grows with its square
 
 
 def normal_scores(values: Sequence[float]) -> Tensor:
@@ -101,7 +100,7 @@ def with_input_noise(model: Model, variance: Tensor) -> Model:
         raise TypeError(f"Expected predictor to fit a SingleTaskGP where input_noise is on, but got {model!r:.100}")
     points, targets = model.train_inputs[0], model.train_targets
     at = points.clone().requires_grad_(True)
-    (slope,) = torch.autograd.grad(moments(model, at)[0].sum(), at)
+    (slope,) = torch.autograd.grad(Posterior(model).mean(at).sum(), at)
     noise = model.likelihood.noise.detach() + (slope.square() * variance).sum(-1)
     corrected = SingleTaskGP(
         points,
@@ -114,57 +113,4 @@ def with_input_noise(model: Model, variance: Tensor) -> Model:
     return corrected.eval()
 
 
-def upper_confidence_bound(model: Model, z: Tensor, kappa: float | Tensor) -> Tensor:
-    """`mean + kappa * standard deviation` of the latent function at every point, differentiable in `z`.
-
-    Equals `botorch.acquisition.UpperConfidenceBound` with `beta = kappa ** 2` on `n x 1 x d`; judging the points as
-    one joint batch shares the training covariance between them, which is many times faster.
-
-    Args:
-        model: A fitted model with one outcome.
-        z: `n x d` points.
-        kappa: Weight of the standard deviation, one or `n`.
-
-    Returns:
-        `n` values.
-    """
-    mean, deviation = moments(model, z)
-    return mean + kappa * deviation
-
-
-def believing(model: Model, points: Tensor) -> Model:
-    """The model to which `m x d` points count as observed at their predicted mean (Desautels et al. 2014, GP-BUCB)."""
-    with torch.no_grad():
-        mean = predicted_mean(model, points)
-        if isinstance(model.likelihood, FixedNoiseGaussianLikelihood):
-            return model.condition_on_observations(points, mean, noise=model.likelihood.noise.mean().expand_as(mean))
-        return model.condition_on_observations(points, mean)
-
-
-def predicted_mean(model: Model, z: Tensor) -> Tensor:
-    """`n x 1` posterior means at `n x d` points."""
-    return moments(model, z)[0][:, None]
-
-
-def moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
-    """`n` posterior means and standard deviations at `n x d` points, differentiable in `z`."""
-    parts = [_joint_moments(model, z[start : start + _CHUNK]) for start in range(0, len(z), _CHUNK)]
-    mean, deviation = (torch.cat(part) for part in zip(*parts, strict=True))
-    return mean, deviation
-
-
-def _joint_moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
-    posterior = cast(GPyTorchPosterior, model.posterior(z))
-    return posterior.mean.squeeze(-1), posterior.variance.squeeze(-1).clamp_min(1e-12).sqrt()
-
-
-__all__ = [
-    "ModelFittingError",
-    "believing",
-    "fit_gaussian_process",
-    "moments",
-    "normal_scores",
-    "predicted_mean",
-    "upper_confidence_bound",
-    "with_input_noise",
-]
+__all__ = ["ModelFittingError", "fit_gaussian_process", "normal_scores", "with_input_noise"]

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 from botorch.acquisition import LogExpectedImprovement
-from botorch.models.model import Model
 from torch import Tensor
 
 from graphnas.search.acquisition import ACQUISITIONS, log_expected_improvement, make_acquisition
-from graphnas.search.surrogate import believing, fit_gaussian_process, moments, normal_scores
+from graphnas.search.posterior import Posterior
+from graphnas.search.surrogate import fit_gaussian_process, normal_scores
 
 
 @pytest.fixture(scope="module")
@@ -16,16 +16,15 @@ def known() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def model(known: Tensor) -> Model:
-    return fit_gaussian_process(known, normal_scores(known.sum(-1).tolist())).eval()
+def posterior(known: Tensor) -> Posterior:
+    return Posterior(fit_gaussian_process(known, normal_scores(known.sum(-1).tolist())))
 
 
-def test_log_expected_improvement_equals_botorch(model: Model, known: Tensor) -> None:
+def test_log_expected_improvement_equals_botorch(posterior: Posterior, known: Tensor) -> None:
     z = torch.randn(50, 4, generator=torch.Generator().manual_seed(1), dtype=torch.double)
-    ours = make_acquisition("log-ei", model, model, known, observed=20, seed=0)(z, 1.0)
+    ours = make_acquisition("log-ei", posterior, known, observed=20, seed=0)(z, 1.0)
     with torch.no_grad():
-        best = moments(model, known)[0].max()
-        theirs = LogExpectedImprovement(model, best_f=best)(z[:, None])
+        theirs = LogExpectedImprovement(posterior.model, best_f=posterior.mean(known).max())(z[:, None])
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -41,10 +40,10 @@ def test_log_expected_improvement_neither_underflows_nor_loses_its_gradient() ->
 
 
 @pytest.mark.parametrize("kind", ACQUISITIONS)
-def test_each_prefers_a_promising_point_and_has_a_gradient(kind: str, model: Model, known: Tensor) -> None:
+def test_each_prefers_a_promising_point_and_has_a_gradient(kind: str, posterior: Posterior, known: Tensor) -> None:
     high, low = known[known.sum(-1).argmax()] + 0.3, known[known.sum(-1).argmin()] - 0.1
     z = torch.stack([high, low]).requires_grad_(True)
-    values = make_acquisition(kind, model, model, known, observed=20, seed=3)(z, 1.0)
+    values = make_acquisition(kind, posterior, known, observed=20, seed=3)(z, 1.0)
     assert values.shape == (2,)
     assert values[0] > values[1]
     (slope,) = torch.autograd.grad(values[0], z)
@@ -52,25 +51,23 @@ def test_each_prefers_a_promising_point_and_has_a_gradient(kind: str, model: Mod
 
 
 @pytest.mark.parametrize("kind", ["log-nei", "thompson"])
-def test_draws_are_a_function_of_the_seed(kind: str, model: Model, known: Tensor) -> None:
+def test_draws_are_a_function_of_the_seed(kind: str, posterior: Posterior, known: Tensor) -> None:
     z = known + 0.5
-    one, same, other = (
-        make_acquisition(kind, model, model, known, observed=20, seed=seed)(z, 1.0) for seed in (5, 5, 6)
-    )
+    one, same, other = (make_acquisition(kind, posterior, known, observed=20, seed=seed)(z, 1.0) for seed in (5, 5, 6))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
-def test_points_under_way_lose_their_uncertainty(model: Model, known: Tensor) -> None:
+def test_points_under_way_lose_their_uncertainty(posterior: Posterior, known: Tensor) -> None:
     z = known[:1] + 0.5
-    pending = believing(model, z)
     for kind in ("ucb", "log-ei"):
         before, after = (
-            make_acquisition(kind, model, one, known, observed=20, seed=0)(z, 1.0) for one in (model, pending)
+            make_acquisition(kind, one, known, observed=20, seed=0)(z, 1.0)
+            for one in (posterior, posterior.believing(z))
         )
         assert after < before
 
 
-def test_an_unknown_name_is_refused(model: Model, known: Tensor) -> None:
+def test_an_unknown_name_is_refused(posterior: Posterior, known: Tensor) -> None:
     with pytest.raises(ValueError, match=r"Expected an acquisition out of ucb, .*, but got 'ei'"):
-        make_acquisition("ei", model, model, known, observed=20, seed=0)
+        make_acquisition("ei", posterior, known, observed=20, seed=0)

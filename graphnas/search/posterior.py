@@ -1,0 +1,148 @@
+"""What a model says of single points: means, standard deviations, and bounds made of these."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, cast
+
+import torch
+from botorch.models import SingleTaskGP
+from botorch.models.model import Model
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.means import ConstantMean
+from linear_operator.utils.cholesky import psd_safe_cholesky
+from torch import Tensor
+
+_CHUNK = 4096  # points judged at once
+_JOINT = 256  # likewise by BoTorch, which computes their joint covariance, so that cost grows with its square
+_COINCIDENT = 1e-20  # squared distance below which points are the same; the kernel is flat there
+
+
+class Posterior:
+    """Means and standard deviations of the latent function at single points, differentiable in these.
+
+    BoTorch's posterior is that of all points jointly, put together anew at each call; an ascent calls thousands of
+    times and wants marginals alone. For the processes of `fit_gaussian_process` they are computed in closed form
+    (Rasmussen & Williams 2006, Eqs. 2.25 and 2.26) from one Cholesky factor, several times faster; for any other model
+    by BoTorch.
+
+    Args:
+        model: A fitted model with one outcome.
+        pending: `m x d` points that count as observed at their predicted mean (Desautels et al. 2014, GP-BUCB): they
+            leave the means as they are and take uncertainty away.
+    """
+
+    def __init__(self, model: Model, pending: Tensor | None = None) -> None:
+        self.model, self.pending = model.eval(), pending
+        self._process = _Process.of(model, pending) if _is_closed(model) else None
+        self._conditioned: Model | None = None
+
+    def believing(self, points: Tensor) -> Posterior:
+        """The posterior to which `m x d` points count as observed as well."""
+        return Posterior(self.model, points if self.pending is None else torch.cat([self.pending, points]))
+
+    def conditioned(self) -> Model:
+        """BoTorch's model that has the pending points among its observations."""
+        if self.pending is None:
+            return self.model
+        if self._conditioned is None:
+            with torch.no_grad():
+                # The first call fills the caches that conditioning extends.
+                mean = _joint_moments(self.model, self.pending)[0][:, None]
+                likelihood = self.model.likelihood
+                noise = (
+                    {"noise": likelihood.noise.mean().expand_as(mean)}
+                    if isinstance(likelihood, FixedNoiseGaussianLikelihood)
+                    else {}
+                )
+                self._conditioned = self.model.condition_on_observations(self.pending, mean, **noise)
+        return self._conditioned
+
+    def mean(self, z: Tensor) -> Tensor:
+        """`n` means at `n x d` points."""
+        return self.moments(z)[0]
+
+    def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """`n` means and standard deviations at `n x d` points."""
+        if self._process is not None:
+            parts = [self._process.moments(part) for part in torch.split(z, _CHUNK)]
+        else:
+            model = self.conditioned()
+            parts = [_joint_moments(model, part) for part in torch.split(z, _JOINT)]
+        mean, deviation = (torch.cat(part) for part in zip(*parts, strict=True))
+        return mean, deviation
+
+    def upper_bound(self, z: Tensor, kappa: float | Tensor) -> Tensor:
+        """`mean + kappa * deviation` at `n x d` points, for one `kappa` or `n`; the upper confidence bound."""
+        mean, deviation = self.moments(z)
+        return mean + kappa * deviation
+
+
+def _is_closed(model: Model) -> bool:
+    """Whether a model is a process with a constant mean, a scaled Matern-5/2 kernel and no transforms."""
+    if type(model) is not SingleTaskGP or model.num_outputs != 1 or model.train_inputs[0].dim() != 2:
+        return False
+    kernel = model.covar_module
+    return (
+        type(kernel) is ScaleKernel
+        and type(kernel.base_kernel) is MaternKernel
+        and kernel.base_kernel.nu == 2.5
+        and kernel.base_kernel.active_dims is None
+        and kernel.active_dims is None
+        and type(model.mean_module) is ConstantMean
+        and getattr(model, "input_transform", None) is None
+        and getattr(model, "outcome_transform", None) is None
+    )
+
+
+class _Process(NamedTuple):
+    """A process with its observations worked in."""
+
+    lengthscale: Tensor
+    outputscale: Tensor
+    constant: Tensor
+    scaled: Tensor
+    """`(n + m) x d` points in lengthscales, those that are pending last."""
+    weights: Tensor
+    """`n` weights of the kernel's values in the mean."""
+    inverse: Tensor
+    """Inverse of the lower Cholesky factor of the covariance of all observations."""
+
+    @classmethod
+    def of(cls, model: Any, pending: Tensor | None) -> _Process:
+        """Of a model that `_is_closed` said yes to."""
+        with torch.no_grad():
+            kernel, likelihood = model.covar_module, model.likelihood
+            points, targets = model.train_inputs[0], model.train_targets
+            lengthscale, outputscale = kernel.base_kernel.lengthscale.detach(), kernel.outputscale.detach()
+            constant, noise = model.mean_module.constant.detach(), likelihood.noise.detach()
+            n, m = len(points), 0 if pending is None else len(pending)
+            scaled = (points if pending is None else torch.cat([points, pending])) / lengthscale
+            covariance = _matern(scaled, scaled, outputscale)
+            # Pending points are as noisy as the observations on average.
+            covariance.diagonal().add_(torch.cat([noise.expand(n), noise.mean().expand(m)]))
+            factor = psd_safe_cholesky(covariance)
+            weights = torch.cholesky_solve((targets - constant)[:, None], factor[:n, :n])[:, 0]
+            identity = torch.eye(n + m, dtype=factor.dtype)
+            inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+        return cls(lengthscale, outputscale, constant, scaled, weights, inverse)
+
+    def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        cross = _matern(z / self.lengthscale, self.scaled, self.outputscale)
+        mean = self.constant + cross[:, : len(self.weights)] @ self.weights
+        explained = (cross @ self.inverse.T).square().sum(-1)
+        return mean, (self.outputscale - explained).clamp_min(1e-12).sqrt()
+
+
+def _matern(x: Tensor, y: Tensor, outputscale: Tensor) -> Tensor:
+    """`n x m` covariances of points in lengthscales by a Matern-5/2 kernel (Rasmussen & Williams 2006, Eq. 4.17)."""
+    squared = x.square().sum(-1, keepdim=True) + y.square().sum(-1) - 2 * x @ y.T
+    r = math.sqrt(5) * squared.clamp_min(_COINCIDENT).sqrt()
+    return outputscale * (1 + r + r.square() / 3) * torch.exp(-r)
+
+
+def _joint_moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
+    posterior = cast(GPyTorchPosterior, model.posterior(z))
+    return posterior.mean.squeeze(-1), posterior.variance.squeeze(-1).clamp_min(1e-12).sqrt()
