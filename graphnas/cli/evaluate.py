@@ -27,6 +27,7 @@ from graphnas.cli.console import (
 )
 from graphnas.cli.objectives import (
     EpochsOption,
+    ImagesOption,
     MetricOption,
     ObjectiveOption,
     SizeOption,
@@ -50,6 +51,7 @@ def evaluate(
     file: FileArgument,
     task: TaskOption = None,
     size: SizeOption = None,
+    images: ImagesOption = None,
     objective: ObjectiveOption = None,
     metric: MetricOption = None,
     epochs: EpochsOption = None,
@@ -71,7 +73,7 @@ def evaluate(
 
     loaded = _space(file, space, limit)
     architectures = read_architectures(file, loaded)
-    word = objective_word(task, objective, size)
+    word = objective_word(task, objective, size, images)
     place = choose_device(device) if word.startswith("task") else "cpu"
     evaluator = make_evaluator(word, loaded, metric=metric, epochs=epochs, device=place)
     records: list[dict[str, Any]] = []
@@ -129,6 +131,7 @@ def export(
     file: FileArgument,
     task: TaskOption = None,
     size: SizeOption = None,
+    images: ImagesOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("export"),
     name: Annotated[str, typer.Option("--name", help="Name of the files, by which Python imports them.")] = "network",
     epochs: EpochsOption = None,
@@ -152,7 +155,9 @@ def export(
     _check_target(out, name)
     loaded = _space(file, space, limit)
     architecture = read_architectures(file, loaded)[0]
-    evaluator = make_evaluator(objective_word(task, None, size), loaded, epochs=epochs, device=choose_device(device))
+    evaluator = make_evaluator(
+        objective_word(task, None, size, images), loaded, epochs=epochs, device=choose_device(device)
+    )
     with writing(out):
         # Before the training, which takes far longer.
         out.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", help="Train candidates on this task: digits, or folder:PATH with one folder a class."),
+    typer.Option(
+        "--task",
+        help="Train candidates on this task: digits, fashion-mnist, cifar10, or folder:PATH with one folder a class; "
+        "cifar10:PATH says where its files are.",
+    ),
 ]
 SizeOption = Annotated[
-    int | None, typer.Option("--size", min=2, help="Height and width of the images of folder:PATH in pixels.")
+    int | None, typer.Option("--size", min=2, help="Height and width to which the task's images are resized.")
+]
+ImagesOption = Annotated[
+    int | None, typer.Option("--images", min=1, help="Train on so many of the task's images; on all if not given.")
 ]
 ObjectiveOption = Annotated[
     str | None,
@@ -30,21 +37,20 @@ MetricOption = Annotated[
 EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each training.")]
 
 
-def objective_word(task: str | None, objective: str | None, size: int | None = None) -> str:
+def objective_word(task: str | None, objective: str | None, size: int | None = None, images: int | None = None) -> str:
     """One word for these options, which is what `config.toml` keeps: `task:digits` or `table:FILE`."""
     if task is not None and objective is not None:
         raise typer.BadParameter("--task and --objective exclude each other")
     if objective is None:
-        from graphnas.tasks import FOLDER, TASKS
+        from graphnas.tasks import FOLDER, TASKS, task_word
 
-        name = task or "digits"
-        if name.startswith(FOLDER):
-            name = f"{FOLDER}{Path(name.removeprefix(FOLDER)).absolute()}" + ("" if size is None else f"@{size}")
-        elif name not in TASKS:
-            raise typer.BadParameter(f"{name!r} is no task; known: {', '.join(sorted(TASKS))}, {FOLDER}PATH")
-        elif size is not None:
-            raise typer.BadParameter(f"--size goes with --task {FOLDER}PATH; {name} has a size of its own")
-        return f"task:{name}"
+        kind, _, place = (task or "digits").partition(":")
+        if kind not in TASKS and f"{kind}:" != FOLDER:
+            raise typer.BadParameter(f"{kind!r} is no task; known: {', '.join(TASKS)}, {FOLDER}PATH")
+        path = str(Path(place).absolute()) if place else None
+        return f"task:{task_word(kind, path=path, size=size, train=images)}"
+    if size is not None or images is not None:
+        raise typer.BadParameter("--size and --images are of a task; they go with --task")
     kind, _, file = objective.partition(":")
     if kind != "table":
         raise typer.BadParameter(f"{objective!r} is no objective; expected table or table:FILE")

@@ -28,6 +28,7 @@ from graphnas.cli.console import (
 from graphnas.cli.goals import AtLeastOption, AtMostOption, Goals, MaximizeOption, MinimizeOption
 from graphnas.cli.objectives import (
     EpochsOption,
+    ImagesOption,
     MetricOption,
     ObjectiveOption,
     SizeOption,
@@ -53,6 +54,7 @@ def search(
     limit: LimitOption = None,
     task: TaskOption = None,
     size: SizeOption = None,
+    images: ImagesOption = None,
     objective: ObjectiveOption = None,
     metric: MetricOption = None,
     maximize: MaximizeOption = None,
@@ -119,10 +121,10 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if resume is not None:
         given = {
-            "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--objective": objective,
-            "--metric": metric, "--maximize": maximize, "--minimize": minimize, "--at-most": at_most,
-            "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed, "--epochs": epochs,
-            "--out": out, "--init": init,
+            "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--images": images,
+            "--objective": objective, "--metric": metric, "--maximize": maximize, "--minimize": minimize,
+            "--at-most": at_most, "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed,
+            "--epochs": epochs, "--out": out, "--init": init,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -138,7 +140,7 @@ def search(
         if space is None:
             raise typer.BadParameter("SPACE is missing; `graphnas spaces list` shows what there is")
         loaded = open_space(space, limit)
-        word = objective_word(task, objective, size)
+        word = objective_word(task, objective, size, images)
         goals = Goals.of_options(maximize, minimize, at_most, at_least)
         kind = goals.sampler(sampler)
         settings = {

@@ -1,7 +1,7 @@
 """Evaluators: from an architecture, a budget and a seed to a Result; and the benchmark tables behind one of them."""
 
+from graphnas.data_folder import data_folder
 from graphnas.evaluate.darts import DARTSTable
-from graphnas.evaluate.data_folder import data_folder
 from graphnas.evaluate.enas import ENASTable
 from graphnas.evaluate.imports import Imported, import_file
 from graphnas.evaluate.nasbench101 import NASBench101Table

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from graphnas.evaluate.data_folder import data_folder
+from graphnas.data_folder import data_folder
 from graphnas.evaluate.nasbench101 import NASBench101Table
 from graphnas.evaluate.nasbench101_import import convert_tfrecord, whole_file
 from graphnas.evaluate.nasbench201 import NASBench201Times

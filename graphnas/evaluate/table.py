@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphnas.cell import Architecture
-from graphnas.evaluate.data_folder import data_folder
+from graphnas.data_folder import data_folder
 from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
 
 

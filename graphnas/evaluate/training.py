@@ -131,7 +131,7 @@ class TrainingEvaluator:
         predictions = {}
         if folder is not None:
             for split in ("validation", "test"):
-                logits = predict(network, getattr(task, split).images)
+                logits = predict(network, task, getattr(task, split).images)
                 predictions[split] = Path(folder) / f"predictions-{split}.npy"
                 np.save(predictions[split], logits.softmax(1).cpu().numpy().astype(np.float32))
         return Result(
@@ -172,8 +172,8 @@ class TrainingEvaluator:
         network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder)
         network.eval()
         task = _task(self.task)
-        test_loss, test_accuracy = evaluate_split(network, task.test)
-        return TestedNetwork(network, test_accuracy, test_loss, evaluate_split(network, task.validation)[1])
+        test_loss, test_accuracy = evaluate_split(network, task, task.test)
+        return TestedNetwork(network, test_accuracy, test_loss, evaluate_split(network, task, task.validation)[1])
 
     def _epochs(self, budget: int | None) -> int:
         if budget is None:

@@ -16,15 +16,17 @@ _FEWEST = 5  # images of a class, so that each split has one
 _PIXELS = 2**26  # most of one image; larger ones are taken for an attack on the memory
 
 
-def folder_task(path: str | Path, *, size: int | None = None) -> Task:
+def folder_task(name: str, path: str | Path, *, size: int | None = None, train: int | None = None) -> Task:
     """The task of a folder of class folders; classes are numbered in the order of their names.
 
     Split as `split_images` does. Images are grey if all files are, else RGB.
 
     Args:
+        name: Name of the task.
         path: The folder.
         size: Height and width in pixels, to which images are resized; their own if None, which then must be one
             square for all.
+        train: Number of training images.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -35,26 +37,25 @@ def folder_task(path: str | Path, *, size: int | None = None) -> Task:
         raise FileNotFoundError(f"{folder} is no folder of images")
     if size is not None and size < 2:
         raise ValueError(f"Expected size to be at least 2 pixels, but got {size}")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = [(file, label) for label, name in enumerate(names) for file in _images(folder / name)]
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    files = [(file, label) for label, one in enumerate(classes) for file in _images(folder / one)]
     counts = Counter(label for _, label in files)
-    if len(names) < 2:
-        raise ValueError(f"{folder}: expected a folder for each of two or more classes, but got {len(names)}")
-    for label, name in enumerate(names):
+    if len(classes) < 2:
+        raise ValueError(f"{folder}: expected a folder for each of two or more classes, but got {len(classes)}")
+    for label, one in enumerate(classes):
         if counts[label] < _FEWEST:
-            raise ValueError(f"{folder / name}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}")
+            raise ValueError(f"{folder / one}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}")
     images = torch.from_numpy(_read([file for file, _ in files], size))
     labels = torch.tensor([label for _, label in files])
-    name = f"folder:{folder}" if size is None else f"folder:{folder}@{size}"
-    return split_images(name, images, labels)
+    return split_images(name, images, labels, train=train)
 
 
 def _images(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
 
 
-def _read(files: list[Path], size: int | None) -> NDArray[np.float32]:
-    """`n x channels x size x size` pixels between 0 and 1."""
+def _read(files: list[Path], size: int | None) -> NDArray[np.uint8]:
+    """`n x channels x size x size` pixels."""
     from PIL import Image, UnidentifiedImageError
 
     pixels, grey, first = [], True, None
@@ -77,4 +78,4 @@ def _read(files: list[Path], size: int | None) -> NDArray[np.float32]:
         except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file}: cannot be read as an image: {error}") from None
     stacked = np.stack(pixels).transpose(0, 3, 1, 2)
-    return (stacked[:, :1] if grey else stacked).astype(np.float32) / np.float32(255)
+    return np.ascontiguousarray(stacked[:, :1] if grey else stacked)

@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
+from graphnas.tasks.cifar10 import cifar10_task
 from graphnas.tasks.digits import digits_task
+from graphnas.tasks.fashion_mnist import fashion_mnist_task
 from graphnas.tasks.folder import folder_task
 from graphnas.tasks.task import Task
 
-TASKS: dict[str, Callable[[], Task]] = {"digits": digits_task}
-"""Tasks that come with the library, by name."""
+TASKS = ("digits", "fashion-mnist", "cifar10")
+"""Names of the tasks with published data; that of `digits` comes with the library."""
 FOLDER = "folder:"
-"""What the name of a task begins with that is a folder of images: `folder:PATH`, or `folder:PATH@SIZE` in pixels."""
+"""What the name of a task begins with that is a folder of images."""
+
+_WORD = re.compile(r"(?P<kind>[a-z0-9-]+)(?::(?P<path>.+?))?(?:@(?P<size>\d+))?(?:#(?P<train>\d+))?", re.DOTALL)
+_MAKERS: dict[str, Callable[..., Task]] = {
+    "fashion-mnist": fashion_mnist_task,
+    "cifar10": cifar10_task,
+    "folder": folder_task,
+}
+
+
+def task_word(name: str, *, path: str | None = None, size: int | None = None, train: int | None = None) -> str:
+    """The name of a task with settings, which `load_task` takes apart again: `NAME:PATH@SIZE#TRAIN`."""
+    parts = (name, *(f"{sign}{value}" for sign, value in ((":", path), ("@", size), ("#", train)) if value is not None))
+    return "".join(parts)
 
 
 def load_task(name: str) -> Task:
-    """A task by name: one of `TASKS`, or `folder:PATH` with an optional `@SIZE` behind it.
+    """A task by name.
+
+    Args:
+        name: One of `TASKS` or `folder`; then `:PATH` where its files are, which `folder` needs and `digits` does not
+            have; then `@SIZE`, to resize images to so many pixels; then `#TRAIN`, to train on so many images. All but
+            the first are optional, as in `cifar10@16#2000`.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: listing the known tasks, if the name is not among them, or naming what is wrong with the folder.
+        FileNotFoundError: if its files are missing.
+        ValueError: listing the known tasks, if the name is not among them, or naming what is wrong with the files or
+            the settings.
     """
-    if name.startswith(FOLDER):
-        path, _, size = name.removeprefix(FOLDER).rpartition("@")
-        return (
-            folder_task(path, size=int(size)) if path and size.isdecimal() else folder_task(name.removeprefix(FOLDER))
-        )
-    if name not in TASKS:
-        raise ValueError(f"Expected a task of {sorted(TASKS)} or {FOLDER}PATH, but got {name!r}")
-    return TASKS[name]()
+    word = _WORD.fullmatch(name)
+    if (
+        word is None
+        or word["kind"] not in (*TASKS, "folder")
+        or (word["kind"] == "digits" and word["path"])
+        or (word["kind"] == "folder" and not word["path"])
+    ):
+        raise ValueError(f"Expected a task of {', '.join(TASKS)} or {FOLDER}PATH, but got {name!r}")
+    size, train = (None if value is None else int(value) for value in (word["size"], word["train"]))
+    if size is not None and size < 2:
+        raise ValueError(f"Expected a size of at least 2 pixels, but got {name!r}")
+    if word["kind"] == "digits":
+        return digits_task(name, size=size, train=train)
+    return _MAKERS[word["kind"]](name, word["path"], size=size, train=train)

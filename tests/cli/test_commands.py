@@ -176,7 +176,9 @@ def test_every_space_is_searched_with_its_encoder_on_real_images(space: str, tmp
     record = json.loads(run(*arguments, "--json").stdout)
     assert record["trials"] == 12
     assert record["sources"]["random"] == 10
-    assert record["sources"]["acquisition"] >= 1
+    # Which of the three sources has the best candidate depends on what trainings give; none is a fallback.
+    assert set(record["sources"]) - {"random"} <= {"acquisition", "sample", "edit"}
+    assert sum(record["sources"].values()) == 12
     assert 0 <= record["test"]["test_accuracy"] <= 1
     for name in ("best.json", "best.svg", "best_network.py", "best_network.safetensors", "report.html"):
         assert (folder / name).is_file()

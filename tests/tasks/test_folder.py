@@ -28,9 +28,9 @@ def test_a_folder_becomes_a_split_task_with_classes_by_name(tmp_path: Path) -> N
     assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [12, 4, 4]
     for split in (task.train, task.validation, task.test):
         assert split.labels.bincount().tolist() == [len(split.labels) // 2] * 2
-        bright, dark = (split.images[split.labels == label].mean() for label in (0, 1))
+        bright, dark = (task.standardised(split.images[split.labels == label]).mean() for label in (0, 1))
         assert bright > 0 > dark
-    assert task.train.images.mean() == pytest.approx(0, abs=1e-5)
+    assert task.standardised(task.train.images).mean() == pytest.approx(0, abs=1e-5)
     again = load_task(f"folder:{tmp_path / 'images'}")
     assert torch.equal(task.test.images, again.test.images)
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from graphnas.tasks import load_task
+from graphnas.tasks import load_task, task_word
+from graphnas.tasks.task import resized
 
 
 def test_digits_are_split_once_and_for_all() -> None:
@@ -9,7 +10,7 @@ def test_digits_are_split_once_and_for_all() -> None:
     sizes = [split.labels.shape[0] for split in (task.train, task.validation, task.test)]
     assert sizes == [1077, 360, 360]
     assert task.train.images.shape == (1077, 1, 8, 8)
-    assert task.train.images.dtype == torch.float32
+    assert task.train.images.dtype == torch.uint8
     again = load_task("digits")
     assert torch.equal(task.test.images, again.test.images)
     assert torch.equal(task.test.labels, again.test.labels)
@@ -17,9 +18,10 @@ def test_digits_are_split_once_and_for_all() -> None:
 
 def test_digits_are_standardised_by_the_training_split() -> None:
     task = load_task("digits")
-    assert abs(float(task.train.images.mean())) < 1e-5
-    assert abs(float(task.train.images.std()) - 1) < 1e-5
-    assert task.background == pytest.approx(float(task.train.images.min()), abs=1e-6)
+    images = task.standardised(task.train.images)
+    assert images.dtype == torch.float32
+    assert abs(float(images.mean())) < 1e-5
+    assert abs(float(images.std()) - 1) < 1e-5
 
 
 def test_splits_are_stratified_and_disjoint() -> None:
@@ -32,5 +34,34 @@ def test_splits_are_stratified_and_disjoint() -> None:
 
 
 def test_unknown_task_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"\['digits'\] or folder:PATH, but got 'digit'"):
+    with pytest.raises(ValueError, match="digits, fashion-mnist, cifar10 or folder:PATH, but got 'digit'"):
         load_task("digit")
+
+
+@pytest.mark.parametrize("name", ["digits:somewhere", "folder", "folder:", "cifar10@", "digits#", "Digits"])
+def test_words_that_name_no_task_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="Expected a task of digits"):
+        load_task(name)
+
+
+def test_a_word_holds_the_settings_of_a_task() -> None:
+    assert task_word("cifar10", path="a b/c", size=16, train=200) == "cifar10:a b/c@16#200"
+    task = load_task(task_word("digits", size=12, train=300))
+    assert task.name == "digits@12#300"
+    assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [300, 748, 749]
+    assert task.train.images.shape[1:] == (1, 12, 12)
+    with pytest.raises(ValueError, match="leaves one of each of 10 classes to every split, but got 1790 of 1797"):
+        load_task("digits#1790")
+    with pytest.raises(ValueError, match="at least 2 pixels, but got 'digits@1'"):
+        load_task("digits@1")
+
+
+def test_resizing_keeps_what_is_constant_and_halves_by_averages() -> None:
+    images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    images[..., 2:] = 200
+    assert resized(images, 4) is images
+    assert resized(torch.full((2, 3, 5, 5), 7, dtype=torch.uint8), 3).unique().tolist() == [7]
+    small = resized(images, 2)[0, 0]
+    # The filter of a halving reaches into the neighbouring pixels.
+    assert torch.equal(small[0], small[1])
+    assert int(small[0, 0]) < 40 < 160 < int(small[0, 1])

@@ -1,13 +1,22 @@
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from graphnas.networks import build_network
+from graphnas.spaces import Space
 from graphnas.tasks import Split, Task, load_task
 from graphnas.training import TrainingConfig, TrainingDiverged, evaluate_split, predict, train
+from graphnas.training.optimizers import make_optimizer
+
+SPACE = Space.load("darts")
+(ARCHITECTURE,) = SPACE.sample(1, np.random.default_rng(1))
 
 
 def small_task() -> Task:
@@ -30,6 +39,12 @@ def small_network() -> nn.Module:
     return network
 
 
+def cell_network() -> nn.Module:
+    """Two small DARTS cells."""
+    generator = torch.Generator().manual_seed(0)
+    return build_network(ARCHITECTURE, SPACE, sizes={"layers": 3, "channels": 2}, in_channels=1, generator=generator)
+
+
 def weights(network: nn.Module) -> list[Tensor]:
     return list(network.state_dict().values())
 
@@ -39,7 +54,7 @@ def test_overfits_a_hundred_images() -> None:
     outcome = train(network, task, epochs=40, config=TrainingConfig(batch_size=20, shift=0))
     assert outcome.curve["train_accuracy"][-1] == 1
     assert len(outcome.curve["validation_loss"]) == 40
-    loss, accuracy = evaluate_split(network, task.validation)
+    loss, accuracy = evaluate_split(network, task, task.validation)
     assert outcome.curve["validation_accuracy"][-1] == accuracy
     assert outcome.curve["validation_loss"][-1] == loss
 
@@ -56,8 +71,17 @@ def test_equal_seeds_give_equal_weights_and_the_global_state_stays() -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(networks[0]), weights(networks[1]), strict=True))
 
 
-def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    task, whole, resumed = small_task(), small_network(), small_network()
+SETTINGS = {
+    "plain": TrainingConfig(),
+    "adamw": TrainingConfig(optimizer="adamw", learning_rate=1e-3, ema=0.9, decay_all=True),
+    "rmsprop": TrainingConfig(optimizer="rmsprop", learning_rate=0.02, cutout=3, flip=True, nesterov=False),
+    "darts": TrainingConfig(drop_path=0.3, auxiliary=0.4, label_smoothing=0.1),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_resumed_training_equals_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
+    task, whole, resumed, config = small_task(), cell_network(), cell_network(), SETTINGS[name]
 
     class Stop(Exception):
         pass
@@ -66,15 +90,20 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         if epoch == 2:
             raise Stop
 
-    expected = train(whole, task, epochs=4, seed=5)
+    state = torch.get_rng_state()
+    expected = train(whole, task, epochs=4, seed=5, config=config)
+    assert torch.equal(torch.get_rng_state(), state)
     with pytest.raises(Stop):
-        train(small_network(), task, epochs=4, seed=5, folder=tmp_path, report=stop)
+        train(cell_network(), task, epochs=4, seed=5, folder=tmp_path, report=stop, config=config)
     reported: list[int] = []
-    outcome = train(resumed, task, epochs=4, seed=5, folder=tmp_path, report=lambda e, m: reported.append(e))
+    outcome = train(
+        resumed, task, epochs=4, seed=5, folder=tmp_path, report=lambda e, m: reported.append(e), config=config
+    )
     assert outcome.curve == expected.curve
     assert reported == [1, 2, 3, 4]
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(resumed), strict=True))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert all(not module._forward_hooks for module in whole.modules())
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
@@ -91,14 +120,14 @@ def test_broken_checkpoint_is_reported(tmp_path: Path) -> None:
 
 def test_divergence_is_reported() -> None:
     task = small_task()
-    broken = replace(task, train=Split(task.train.images * float("inf"), task.train.labels))
     with pytest.raises(TrainingDiverged, match="not finite in epoch 1"):
-        train(small_network(), broken, epochs=1)
+        train(small_network(), replace(task, mean=(float("nan"),)), epochs=1)
 
 
 def test_predict_keeps_the_mode() -> None:
     network = small_network().train()
-    assert predict(network, small_task().validation.images, batch_size=20).shape == (50, 10)
+    task = small_task()
+    assert predict(network, task, task.validation.images, batch_size=20).shape == (50, 10)
     assert network.training
 
 
@@ -117,6 +146,52 @@ def test_settings_are_validated(wrong: dict[str, float]) -> None:
         TrainingConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_no_epochs_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one epoch"):
-        train(small_network(), small_task(), epochs=0)
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"epochs": 0}, "at least one epoch, but got 0"),
+        ({}, "either epochs or max_seconds, but got None and None"),
+        ({"epochs": 1, "max_seconds": 1.0}, "either epochs or max_seconds, but got 1 and 1.0"),
+        ({"max_seconds": 0.0}, "max_seconds to be a finite number above 0, but got 0.0"),
+    ],
+)
+def test_what_is_no_budget_is_refused(budget: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(small_network(), small_task(), **budget)
+
+
+def test_a_budget_of_seconds_is_kept_and_its_schedule_ends() -> None:
+    seconds: list[float] = []
+    task, start = small_task(), time.perf_counter()
+    outcome = train(
+        small_network(), task, max_seconds=1.0, report=lambda epoch, row: seconds.append(time.perf_counter() - start)
+    )
+    assert len(outcome.curve["validation_loss"]) == len(seconds) > 3
+    assert seconds[-2] < 1.5
+    assert outcome.seconds >= 1.0
+
+
+def test_averaged_weights_take_the_place_of_the_last() -> None:
+    task, plain, averaged = small_task(), small_network(), small_network()
+    train(plain, task, epochs=3, config=TrainingConfig(learning_rate=0.02))
+    outcome = train(averaged, task, epochs=3, config=TrainingConfig(learning_rate=0.02, ema=0.5))
+    assert not torch.equal(weights(plain)[0], weights(averaged)[0])
+    loss, accuracy = evaluate_split(averaged, task, task.validation)
+    assert (loss, accuracy) == (outcome.curve["validation_loss"][-1], outcome.curve["validation_accuracy"][-1])
+
+
+def test_weights_alone_decay_unless_all_are_to() -> None:
+    network = small_network()
+    assert [len(group["params"]) for group in make_optimizer(network, TrainingConfig()).param_groups] == [2, 4]
+    every = make_optimizer(network, TrainingConfig(decay_all=True)).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in every] == [(6, 5e-4)]
+
+
+def test_precisions_that_a_processor_does_not_gain_from_are_refused() -> None:
+    with pytest.raises(ValueError, match="precision to be auto or float32 on cpu, but got bfloat16"):
+        train(small_network(), small_task(), epochs=1, config=TrainingConfig(precision="bfloat16"))
+
+
+def test_an_auxiliary_classifier_needs_a_chain_of_cells() -> None:
+    with pytest.raises(ValueError, match="Expected auxiliary to be 0 for a Sequential"):
+        train(small_network(), small_task(), epochs=1, config=TrainingConfig(auxiliary=0.4))

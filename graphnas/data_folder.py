@@ -1,4 +1,4 @@
-"""Where benchmark tables are."""
+"""Where benchmark tables and images are."""
 
 from __future__ import annotations
 
