@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from graphnas.data_folder import data_folder
 from graphnas.evaluate import TABLES, NASBench101Table, import_file, open_table
-from graphnas.evaluate.data_folder import data_folder
 
 TIMES = "nasbench201_runs1000.parquet"
 
