@@ -24,16 +24,17 @@ ACQUISITIONS = ("ucb", "log-ei", "log-nei", "thompson")
 """Names of the acquisition functions."""
 
 # Chosen on NAS-Bench-101 with seeds apart from those reported.
-_KAPPA = 3.0  # weight of the standard deviation in the upper confidence bound at first,
-_KAPPA_FALLS = 25  # falling with the square root of the observations beyond this number, to at least 1
+_KAPPA_FALLS = 25  # the weight of the uncertainty falls with the square root of the observations beyond this number
 _DRAWS = 64  # quasi-random draws of the outcomes that noisy expected improvement averages
 _CHUNK = 128  # points that it judges at once
 
 
-def make_acquisition(kind: str, posterior: Posterior, known: Tensor, *, observed: int, seed: int) -> Acquisition:
+def make_acquisition(
+    kind: str, posterior: Posterior, known: Tensor, *, observed: int, kappa: float, seed: int
+) -> Acquisition:
     """An acquisition function, larger is better, differentiable in the points.
 
-    - `ucb`: `mean + kappa * deviation`, `kappa` falling from 3 to 1 with the square root of the observations;
+    - `ucb`: `mean + kappa * deviation`, `kappa` falling to at most 1 with the square root of the observations;
     - `log-ei`: logarithm of the expected improvement on the best mean (Ament et al. 2023, arXiv 2310.20708);
     - `log-nei`: logarithm of the expected improvement on the best of the known points, whose true outcomes are
       uncertain too (Letham et al. 2019), by BoTorch's `qLogNoisyExpectedImprovement`;
@@ -44,14 +45,15 @@ def make_acquisition(kind: str, posterior: Posterior, known: Tensor, *, observed
         posterior: Of the outcomes, with the points that are being evaluated pending.
         known: `n x d` points observed that meet all constraints, on the best of which is to be improved.
         observed: Number of all points observed.
+        kappa: Weight of the standard deviation in `ucb` at first, above 0.
         seed: Of the draws of `log-nei` and `thompson`.
 
     Raises:
         ValueError: if there is no such function.
     """
     if kind == "ucb":
-        kappa = max(1.0, _KAPPA * min(1.0, math.sqrt(_KAPPA_FALLS / observed)))
-        return lambda z, factor: posterior.upper_bound(z, kappa * factor)
+        weight = max(min(1.0, kappa), kappa * min(1.0, math.sqrt(_KAPPA_FALLS / observed)))
+        return lambda z, factor: posterior.upper_bound(z, weight * factor)
     if kind == "log-ei":
         with torch.no_grad():
             best = posterior.mean(known).max()
