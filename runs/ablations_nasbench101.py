@@ -213,8 +213,10 @@ class Yardstick(NamedTuple):
         )
 
 
-def fitted(row: Row, yardstick: Yardstick, seed: int, minutes: float) -> tuple[CellAutoencoder, dict[str, float]]:
-    """A model of a row and its training speed."""
+def fitted(
+    row: Row, yardstick: Yardstick, seed: int, *, minutes: float | None = None, steps: int = 10**6
+) -> tuple[CellAutoencoder, dict[str, float]]:
+    """A model of a row, fitted for so many CPU minutes or steps, and its training speed."""
     model = row.autoencoder.for_space(row.space(yardstick.space), seed=seed, **row.model)
     if isinstance(model, RelabelledAutoencoder):
         model.rng = np.random.default_rng(seed)
@@ -224,7 +226,7 @@ def fitted(row: Row, yardstick: Yardstick, seed: int, minutes: float) -> tuple[C
         targets=yardstick.costs,
         seed=seed,
         minutes=minutes,
-        steps=10**6,
+        steps=steps,
         recipe=dataclasses.replace(Recipe.for_space(yardstick.space), **row.recipe),
     )
     return model, training_speed(history)
@@ -284,7 +286,7 @@ def main() -> None:
             screen.print(f"{name}, seed {seed}")
             clock = time.process_time()
             try:
-                model, speed = fitted(ROWS[name], yardstick, seed, args.minutes)
+                model, speed = fitted(ROWS[name], yardstick, seed, minutes=args.minutes)
                 values, failed = measured(model, yardstick, seed) | speed, ""
             except CollapseError as error:
                 values, failed = {}, f"seed {seed}: {error}"

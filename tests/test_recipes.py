@@ -113,7 +113,7 @@ def test_every_row_can_be_fitted_and_measured(ablations: Any, space: Space, name
         reconstructed=100,
         samples=100,
     )
-    model, _ = ablations.fitted(ablations.ROWS[name], yardstick, 0, 0.01 if name in ROWS else 0.08)
+    model, _ = ablations.fitted(ablations.ROWS[name], yardstick, 0, steps=15)
     measured = ablations.measured(model, yardstick, 0)
     expected = {key for key in ablations.COLUMNS if "spearman" not in key and "cpu_second" not in key}
     assert set(measured) - {"reconstruction_of_canonical"} == expected
