@@ -30,10 +30,12 @@ from graphnas.cli.objectives import (
     ImagesOption,
     MetricOption,
     ObjectiveOption,
+    RecipeOption,
     SizeOption,
     TaskOption,
     make_evaluator,
     objective_word,
+    recipe_table,
     test_best,
     value_label,
 )
@@ -55,6 +57,7 @@ def evaluate(
     objective: ObjectiveOption = None,
     metric: MetricOption = None,
     epochs: EpochsOption = None,
+    recipe: RecipeOption = None,
     space: SpaceOption = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -75,7 +78,7 @@ def evaluate(
     architectures = read_architectures(file, loaded)
     word = objective_word(task, objective, size, images)
     place = choose_device(device) if word.startswith("task") else "cpu"
-    evaluator = make_evaluator(word, loaded, metric=metric, epochs=epochs, device=place)
+    evaluator = make_evaluator(word, loaded, metric=metric, epochs=epochs, recipe=recipe_table(recipe), device=place)
     records: list[dict[str, Any]] = []
     for architecture in architectures:
         record: dict[str, Any] = {"architecture": json.loads(architecture.to_json())}
@@ -135,6 +138,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("export"),
     name: Annotated[str, typer.Option("--name", help="Name of the files, by which Python imports them.")] = "network",
     epochs: EpochsOption = None,
+    recipe: RecipeOption = None,
     space: SpaceOption = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -156,7 +160,11 @@ def export(
     loaded = _space(file, space, limit)
     architecture = read_architectures(file, loaded)[0]
     evaluator = make_evaluator(
-        objective_word(task, None, size, images), loaded, epochs=epochs, device=choose_device(device)
+        objective_word(task, None, size, images),
+        loaded,
+        epochs=epochs,
+        recipe=recipe_table(recipe),
+        device=choose_device(device),
     )
     with writing(out):
         # Before the training, which takes far longer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +35,12 @@ MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Column of the table that counts; the table's own choice if not given.")
 ]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs of each training.")]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe", help="TOML file of how to train: epochs, sizes of the network, settings, as in runs/recipes."
+    ),
+]
 
 
 def objective_word(task: str | None, objective: str | None, size: int | None = None, images: int | None = None) -> str:
@@ -57,12 +63,20 @@ def objective_word(task: str | None, objective: str | None, size: int | None = N
     return f"table:{Path(file).absolute()}" if file else "table"
 
 
+def recipe_table(path: Path | None) -> dict[str, Any] | None:
+    """Content of the file of `--recipe`, which is what `config.toml` keeps."""
+    from graphnas.evaluate import read_recipe
+
+    return None if path is None else read_recipe(path)
+
+
 def make_evaluator(
     word: str,
     space: Space,
     *,
     metric: str | None = None,
     epochs: int | None = None,
+    recipe: Mapping[str, Any] | None = None,
     device: str = "cpu",
     further: Sequence[str] = (),
 ) -> Evaluator:
@@ -72,17 +86,20 @@ def make_evaluator(
         word: The word.
         space: Space of the architectures.
         metric: Column of a table that is its value.
-        epochs: Of each training.
+        epochs: Of each training, in place of the recipe's.
+        recipe: From `recipe_table`.
         device: Where to train.
         further: Metrics that its results have to hold, beside the value.
     """
-    from graphnas.evaluate import TableEvaluator, TrainingEvaluator, open_table
+    from graphnas.evaluate import TableEvaluator, TrainingEvaluator, TrainingRecipe, open_table
 
     kind, _, name = word.partition(":")
     if kind == "task":
         if metric is not None:
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
-        settings: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+        settings: dict[str, Any] = {} if recipe is None else TrainingRecipe.of(recipe).arguments()
+        if epochs is not None:
+            settings["epochs"] = epochs
         unknown = [name for name in further if name not in TRAINED_METRICS]
         if unknown:
             raise typer.BadParameter(
@@ -90,6 +107,8 @@ def make_evaluator(
             )
         return TrainingEvaluator(space, task=name, device=device, **settings)
     if kind == "table":
+        if recipe is not None:
+            raise typer.BadParameter("--recipe says how to train; it goes with --task")
         table = open_table(space.name, name or None)
         for one in (*([] if metric is None else [metric]), *further):
             if one not in table.metrics:

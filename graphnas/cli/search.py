@@ -31,10 +31,12 @@ from graphnas.cli.objectives import (
     ImagesOption,
     MetricOption,
     ObjectiveOption,
+    RecipeOption,
     SizeOption,
     TaskOption,
     make_evaluator,
     objective_word,
+    recipe_table,
     value_label,
 )
 from graphnas.cli.search_folder import check_coverage, create_search, encoder_name, read_settings
@@ -81,6 +83,7 @@ def search(
         int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of everything random; 0 if not given.")
     ] = None,
     epochs: EpochsOption = None,
+    recipe: RecipeOption = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Worker processes; 0 evaluates in this one. 2 by default.")
     ] = None,
@@ -124,7 +127,7 @@ def search(
             "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--images": images,
             "--objective": objective, "--metric": metric, "--maximize": maximize, "--minimize": minimize,
             "--at-most": at_most, "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed,
-            "--epochs": epochs, "--out": out, "--init": init,
+            "--epochs": epochs, "--recipe": recipe, "--out": out, "--init": init,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -151,7 +154,12 @@ def search(
                 "seed": seed or 0,
                 "encoder": encoder_name(loaded, studies.split_sampler(kind)[0], encoder),
             },
-            "evaluator": {"objective": word, "metric": metric, "epochs": epochs},
+            "evaluator": {
+                "objective": word,
+                "metric": metric,
+                "epochs": epochs,
+                "recipe": recipe_table(recipe),
+            },
             "search": {"trials": trials or 40, "workers": 2 if workers is None else workers},
         }
         study = None
@@ -166,6 +174,7 @@ def search(
         loaded,
         metric=settings["evaluator"].get("metric"),
         epochs=settings["evaluator"].get("epochs"),
+        recipe=settings["evaluator"].get("recipe"),
         further=goals.metrics,
         # A table answers without computing; asking torch for devices would only cost time.
         device=choose_device(device) if objective.startswith("task") else "cpu",

@@ -88,6 +88,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     check("evaluator.objective", str)
     check("evaluator.metric", str, optional=True)
     check("evaluator.epochs", int, least=1, optional=True)
+    check("evaluator.recipe", dict, optional=True)
     check("sampler.kind", str)
     return settings
 

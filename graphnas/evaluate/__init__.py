@@ -7,6 +7,7 @@ from graphnas.evaluate.imports import Imported, import_file
 from graphnas.evaluate.nasbench101 import NASBench101Table
 from graphnas.evaluate.nasbench201 import NASBench201Table
 from graphnas.evaluate.protocol import EvaluationFailed, Evaluator, Report, Result
+from graphnas.evaluate.recipe import TrainingRecipe, read_recipe
 from graphnas.evaluate.table import Table, TableEvaluator
 from graphnas.evaluate.tables import TABLES, open_table
 from graphnas.evaluate.training import TestedNetwork, TrainingEvaluator
@@ -26,7 +27,9 @@ __all__ = [
     "TableEvaluator",
     "TestedNetwork",
     "TrainingEvaluator",
+    "TrainingRecipe",
     "data_folder",
     "import_file",
     "open_table",
+    "read_recipe",
 ]

@@ -4,6 +4,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
@@ -198,6 +199,32 @@ def test_search_evaluates_given_architectures_first(small_space: Path, small_tab
     assert Space.load(small_space).hash(Architecture.from_dict(best["architecture"])) == Space.load(small_space).hash(
         wanted
     )
+
+
+def test_a_recipe_is_kept_with_its_search(cells: Path, tmp_path: Path) -> None:
+    recipe, folder = tmp_path / "recipe.toml", tmp_path / "found"
+    recipe.write_text('title = "A trial"\nepochs = 1\n[network]\nchannels = 4\n[training]\nclip_norm = inf\n')
+    settings = ("--task", "digits", "--sampler", "random", "--workers", 0, "--device", "cpu")
+    found = run("search", "nasbench101", *settings, "--recipe", recipe, "--trials", 2, "--out", folder, "--json")
+    assert found.exit_code == 0, found.stderr
+    recipe.unlink()
+    again = run("search", "--resume", folder, "--trials", 3, "--device", "cpu", "--json")
+    assert json.loads(again.stdout)["trials"] == 3
+    table = tomllib.loads((folder / "config.toml").read_text())["evaluator"]["recipe"]
+    assert table == {
+        "title": "A trial",
+        "epochs": 1,
+        "network": {"channels": 4},
+        "training": {"clip_norm": float("inf")},
+    }
+    wrong = run("search", "--resume", folder, "--recipe", recipe)
+    assert "--recipe is a setting of the search" in wrong.stderr
+    recipe.write_text("epochs = 1\n[network]\nwidth = 4\n")
+    wrong = run("evaluate", cells, "--task", "digits", "--recipe", recipe)
+    assert (wrong.exit_code, wrong.stdout) == (3, "")
+    assert "Expected the sizes stacks, cells_per_stack, channels, but got width" in wrong.stderr
+    wrong = run("evaluate", cells, "--objective", "table", "--recipe", recipe)
+    assert "--recipe says how to train; it goes with --task" in wrong.stderr
 
 
 def test_evaluating_and_exporting_a_trained_cell(cells: Path, tmp_path: Path) -> None:
