@@ -24,6 +24,9 @@ TaskOption = Annotated[
 SizeOption = Annotated[
     int | None, typer.Option("--size", min=2, help="Height and width to which the task's images are resized.")
 ]
+PredictionsOption = Annotated[
+    bool, typer.Option("--predictions", help="Keep what every network predicts on validation and test images.")
+]
 ImagesOption = Annotated[
     int | None, typer.Option("--images", min=1, help="Train on so many of the task's images; on all if not given.")
 ]
@@ -77,6 +80,7 @@ def make_evaluator(
     metric: str | None = None,
     epochs: int | None = None,
     recipe: Mapping[str, Any] | None = None,
+    predictions: bool = False,
     device: str = "cpu",
     further: Sequence[str] = (),
 ) -> Evaluator:
@@ -88,6 +92,7 @@ def make_evaluator(
         metric: Column of a table that is its value.
         epochs: Of each training, in place of the recipe's.
         recipe: From `recipe_table`.
+        predictions: Whether trainings keep their predictions.
         device: Where to train.
         further: Metrics that its results have to hold, beside the value.
     """
@@ -100,6 +105,7 @@ def make_evaluator(
         settings: dict[str, Any] = {} if recipe is None else TrainingRecipe.of(recipe).arguments()
         if epochs is not None:
             settings["epochs"] = epochs
+        settings["predictions"] = predictions
         unknown = [name for name in further if name not in TRAINED_METRICS]
         if unknown:
             raise typer.BadParameter(

@@ -31,6 +31,7 @@ from graphnas.cli.objectives import (
     ImagesOption,
     MetricOption,
     ObjectiveOption,
+    PredictionsOption,
     RecipeOption,
     SizeOption,
     TaskOption,
@@ -84,6 +85,10 @@ def search(
     ] = None,
     epochs: EpochsOption = None,
     recipe: RecipeOption = None,
+    predictions: PredictionsOption = False,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, help="Networks that are kept, those of the best; 5 if not given.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Worker processes; 0 evaluates in this one. 2 by default.")
     ] = None,
@@ -127,7 +132,7 @@ def search(
             "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--images": images,
             "--objective": objective, "--metric": metric, "--maximize": maximize, "--minimize": minimize,
             "--at-most": at_most, "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed,
-            "--epochs": epochs, "--recipe": recipe, "--out": out, "--init": init,
+            "--epochs": epochs, "--recipe": recipe, "--predictions": predictions or None, "--out": out, "--init": init,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -159,14 +164,16 @@ def search(
                 "metric": metric,
                 "epochs": epochs,
                 "recipe": recipe_table(recipe),
+                "predictions": predictions or None,
             },
-            "search": {"trials": trials or 40, "workers": 2 if workers is None else workers},
+            "search": {"trials": trials or 40, "workers": 2 if workers is None else workers, "keep": keep or 5},
         }
         study = None
     table = settings["search"]
     n_trials = trials or int(table["trials"])
     workers = int(table["workers"]) if workers is None else workers
     timeout = table.get("timeout") if timeout is None else timeout
+    keep = keep or int(table.get("keep", 5))
     objective = settings["evaluator"]["objective"]
     prepare = partial(
         make_evaluator,
@@ -175,6 +182,7 @@ def search(
         metric=settings["evaluator"].get("metric"),
         epochs=settings["evaluator"].get("epochs"),
         recipe=settings["evaluator"].get("recipe"),
+        predictions=bool(settings["evaluator"].get("predictions")),
         further=goals.metrics,
         # A table answers without computing; asking torch for devices would only cost time.
         device=choose_device(device) if objective.startswith("task") else "cpu",
@@ -200,7 +208,18 @@ def search(
     try:
         with _terminable() as check:
             try:
-                _run(study, loaded, evaluator, n_trials, workers, timeout, minutes, None if as_json else screen, check)
+                _run(
+                    study,
+                    loaded,
+                    evaluator,
+                    None if as_json else screen,
+                    check,
+                    n_trials=n_trials,
+                    workers=workers,
+                    timeout=timeout,
+                    minutes=minutes,
+                    keep=keep,
+                )
             except studies.TooManyFailures as error:
                 report = write_report(folder, study, loaded, evaluator)
                 raise Failed(f"{error}; see {report}; graphnas search --resume {folder} goes on") from None
@@ -213,12 +232,14 @@ def _run(
     study: optuna.Study,
     space: Space,
     evaluator: Evaluator,
+    screen: Any,
+    check: Callable[[], None],
+    *,
     n_trials: int,
     workers: int,
     timeout: float | None,
     minutes: float | None,
-    screen: Any,
-    check: Callable[[], None],
+    keep: int,
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
@@ -253,6 +274,7 @@ def _run(
             n_trials=n_trials,
             executor=engine,
             timeout=None if minutes is None else minutes * 60,
+            keep=keep,
             on_event=on_event,
             seed=studies.read_config(studies.folder_of(study) or Path())["sampler"].get("seed", 0),
         )

@@ -85,10 +85,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
     check("search.trials", int, least=1)
     check("search.workers", int, least=0)
     check("search.timeout", float, least=1, optional=True)
+    check("search.keep", int, least=1, optional=True)
     check("evaluator.objective", str)
     check("evaluator.metric", str, optional=True)
     check("evaluator.epochs", int, least=1, optional=True)
     check("evaluator.recipe", dict, optional=True)
+    check("evaluator.predictions", bool, optional=True)
     check("sampler.kind", str)
     return settings
 

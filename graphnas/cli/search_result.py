@@ -102,7 +102,7 @@ def _test(evaluator: Evaluator, winner: FrozenTrial, folder: Path) -> tuple[dict
     try:
         return test()
     except (ValueError, LookupError, TypeError, AttributeError, EvaluationFailed) as error:
-        checkpoints = sorted(place.glob("*.safetensors"))
+        checkpoints = sorted(place.glob(studies.WEIGHTS))
         if not checkpoints:
             raise
         for path in checkpoints:

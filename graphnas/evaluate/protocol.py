@@ -45,7 +45,7 @@ class Result:
     evaluator: str = ""
     """Name of the evaluator."""
     predictions: dict[str, Path] = field(default_factory=dict)
-    """For each split, a .npy file of `n x classes` float32 probabilities."""
+    """For each split, an .npz file of `n x classes` float32 `log_probabilities` and `n` `labels`."""
 
     def to_json(self) -> str:
         """One line of JSON; figures that are not finite become null."""

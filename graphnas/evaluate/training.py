@@ -63,6 +63,8 @@ class TrainingEvaluator:
             what neither names has the space's published size.
         device: Where to train.
         config: Settings of the training; the defaults are made for digits.
+        predictions: Whether evaluations with a folder keep what the network predicts on validation and test images,
+            which ensembles and analyses select by.
 
     Raises:
         ValueError: if the task is not known, a size is unknown or not a positive integer, or the space's table of
@@ -78,6 +80,7 @@ class TrainingEvaluator:
         sizes: Mapping[str, int] | None = None,
         device: str = "cpu",
         config: TrainingConfig | None = None,
+        predictions: bool = False,
     ) -> None:
         self.space = space
         self.task = task
@@ -85,6 +88,7 @@ class TrainingEvaluator:
         self.sizes = read_skeleton(space.network, {**space.network.get("proxy", {}), **(sizes or {})}).sizes
         self.device = device
         self.config = config or TrainingConfig()
+        self.predictions = predictions
         if epochs < 1:
             raise ValueError(f"Expected epochs to be a positive integer, but got {epochs!r}")
         make_operations(space.operations)
@@ -113,8 +117,7 @@ class TrainingEvaluator:
             seed: Of initial weights, order and shifts of the images.
             hyperparameters: Fields of `TrainingConfig` to replace.
             report: Called after each epoch with losses and accuracies.
-            folder: Where the checkpoint, by which an interrupted training is resumed, and the predictions on
-                validation and test images are kept.
+            folder: Where the checkpoint, by which an interrupted training is resumed, and predictions are kept.
 
         Raises:
             EvaluationFailed: if the network cannot be built, diverges or does not fit into memory.
@@ -129,11 +132,11 @@ class TrainingEvaluator:
         metrics["macs"] = float(count_macs(network, (task.in_channels, task.image_size, task.image_size)))
         metrics["cpu_seconds"] = outcome.cpu_seconds
         predictions = {}
-        if folder is not None:
-            for split in ("validation", "test"):
-                logits = predict(network, task, getattr(task, split).images)
-                predictions[split] = Path(folder) / f"predictions-{split}.npy"
-                np.save(predictions[split], logits.softmax(1).cpu().numpy().astype(np.float32))
+        if self.predictions and folder is not None:
+            for name, split in (("validation", task.validation), ("test", task.test)):
+                logits = predict(network, task, split.images).log_softmax(1).cpu().numpy().astype(np.float32)
+                predictions[name] = Path(folder) / f"predictions-{name}.npz"
+                np.savez(predictions[name], log_probabilities=logits, labels=split.labels.cpu().numpy())
         return Result(
             value=metrics["validation_accuracy"],
             metrics=metrics,

@@ -31,6 +31,7 @@ from graphnas.studies.settings import CONFIG, load_encoder, load_space, read_con
 from graphnas.studies.trials import (
     EXHAUSTED,
     INTERRUPTED,
+    WEIGHTS,
     architecture,
     best,
     feasible,
@@ -51,6 +52,7 @@ __all__ = [
     "LOCK",
     "SAMPLERS",
     "SEVERAL_OBJECTIVES",
+    "WEIGHTS",
     "Event",
     "StudyError",
     "StudyLocked",

@@ -23,7 +23,8 @@ from graphnas.cell import Architecture
 from graphnas.studies.errors import StudyError, TooManyFailures
 from graphnas.studies.folder import DATABASE, folder_of, reason_of
 from graphnas.studies.lock import LOCK, coordinator_lock
-from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, architecture, finished
+from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished, pareto_set
+from graphnas.studies.trials import best as best_trials
 
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
@@ -70,6 +71,7 @@ def run(
     parallel: int | None = None,
     max_attempts: int = 3,
     max_failure_rate: float = 0.5,
+    keep: int = 5,
 ) -> None:
     """Ask, evaluate and tell until the study holds `n_trials` finished trials.
 
@@ -90,6 +92,8 @@ def run(
         max_attempts: Attempts for a candidate whose worker died, or that was evaluated in this process and has taken
             it along: a killed process counts, unless the evaluation had reported more steps than any attempt before.
         max_failure_rate: Above this share of failures, among at least ten candidates of this run, the search stops.
+        keep: Number of best trials (all of the Pareto set if there are several objectives) whose weights, the
+            safetensors files in their folders, are kept; those of others are deleted when their trials have finished.
 
     The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
 
@@ -110,6 +114,7 @@ def run(
         seed,
         max_attempts,
         max_failure_rate,
+        keep,
     )
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     folder = folder_of(study)
@@ -152,6 +157,7 @@ class _Coordinator:
         seed: int,
         max_attempts: int,
         max_failure_rate: float,
+        keep: int,
     ) -> None:
         self.study = study
         self.space = space
@@ -166,6 +172,7 @@ class _Coordinator:
         self.seed = seed
         self.max_attempts = max_attempts
         self.max_failure_rate = max_failure_rate
+        self.keep = keep
         self.folder = folder_of(study)
         self.objectives: list[str] = study.user_attrs.get("graphnas:objectives", ["value"])
         self.at_most: dict[str, float] = study.user_attrs.get("graphnas:at_most", {})
@@ -355,6 +362,7 @@ class _Coordinator:
                 self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
         self.study.tell(lease.number, list(values))
         self.outcomes.append(True)
+        self._drop_weights(lease)
         kept = all(exceeded <= 0 for exceeded in constraints.values())
         self._emit(
             lease, "finished", values=values, feasible=kept, metrics=dict(result.metrics), seconds=result.seconds
@@ -367,7 +375,21 @@ class _Coordinator:
         self._set(lease, "budget", self.budget)
         self.study.tell(lease.number, state=TrialState.FAIL)
         self.outcomes.append(False)
+        self._drop_weights(lease)
         self._emit(lease, "failed", reason=reason, seconds=time.monotonic() - lease.started)
+
+    def _drop_weights(self, lease: _Lease) -> None:
+        """Delete the weights of finished trials that are not among the best, if this one has left any."""
+        place = self._place(lease)
+        if place is None or not any(place.glob(WEIGHTS)):
+            return
+        under_way = {str(other.number) for other in (*self.pending.values(), *self.queue)}
+        several = len(self.study.directions) > 1
+        best = pareto_set(self.study) if several else best_trials(self.study, self.keep)
+        spared = under_way | {str(trial.number) for trial in best}
+        for path in place.parent.glob(f"*/{WEIGHTS}"):
+            if path.parent.name not in spared:
+                path.unlink(missing_ok=True)
 
     def _discard(self, trial_id: int, number: int, reason: str) -> None:
         self.study._storage.set_trial_user_attr(trial_id, "graphnas:reason", reason)

@@ -65,14 +65,21 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
                 raise StudyError(f"{folder / CONFIG}: {side}.{name}: expected a number, but got {bound!r:.200}")
 
 
-_KINDS = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_KINDS = {
+    bool: "true or false",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def setting(
     folder: str | Path,
     settings: Mapping[str, Any],
     key: str,
-    kind: type[str | int | float | list[Any] | dict[str, Any]],
+    kind: type[bool | str | int | float | list[Any] | dict[str, Any]],
     *,
     least: float | None = None,
     optional: bool = False,
@@ -99,7 +106,7 @@ def setting(
     if value is None and optional:
         return None
     kinds = (int, float) if kind is float else kind
-    right = isinstance(value, kinds) and not isinstance(value, bool)
+    right = isinstance(value, kinds) and isinstance(value, bool) == (kind is bool)
     if not right or (least is not None and not value >= least):
         expected = _KINDS[kind] + ("" if least is None else f" of at least {least:g}")
         came = "it is missing" if value is None else f"got {value!r:.200}"

@@ -15,6 +15,9 @@ INTERRUPTED = "interrupted before a proposal"
 EXHAUSTED = "no new architecture"
 """Reason of a failed trial that would repeat an architecture since no other is left; it does not count either."""
 
+WEIGHTS = "*.safetensors"
+"""Files in a trial's folder that hold a network's weights."""
+
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 

@@ -28,13 +28,13 @@ WIDE = Architecture(
 )
 
 
-def small() -> TrainingEvaluator:
-    return TrainingEvaluator(SPACE, epochs=2, sizes={"channels": 4, "stacks": 2})
+def small(*, predictions: bool = False) -> TrainingEvaluator:
+    return TrainingEvaluator(SPACE, epochs=2, sizes={"channels": 4, "stacks": 2}, predictions=predictions)
 
 
 def test_a_result_carries_what_was_measured(tmp_path: Path) -> None:
     steps: list[int] = []
-    evaluator = pickle.loads(pickle.dumps(small()))
+    evaluator = pickle.loads(pickle.dumps(small(predictions=True)))
     result = evaluator.evaluate(
         ARCHITECTURE, seed=1, folder=tmp_path, report=lambda epoch, metrics: steps.append(epoch)
     )
@@ -47,9 +47,12 @@ def test_a_result_carries_what_was_measured(tmp_path: Path) -> None:
     assert (result.budget, result.seed, result.evaluator) == (2, 1, "training:digits")
     assert result.cost is not None
     assert result.cost > 0
-    probabilities = np.load(result.predictions["validation"])
-    assert probabilities.shape == (360, 10)
-    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert sorted(result.predictions) == ["test", "validation"]
+    with np.load(result.predictions["validation"]) as kept:
+        assert kept["log_probabilities"].dtype == np.float32
+        np.testing.assert_allclose(np.exp(kept["log_probabilities"]).sum(1), 1, atol=1e-5)
+        assert (kept["log_probabilities"].argmax(1) == kept["labels"]).mean() == pytest.approx(result.value)
+    assert small().evaluate(ARCHITECTURE, seed=1, folder=tmp_path).predictions == {}
 
 
 def test_equal_seeds_give_equal_results_and_the_folder_keeps_the_weights(tmp_path: Path) -> None:

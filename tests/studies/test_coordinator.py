@@ -1,3 +1,4 @@
+import contextlib
 import json
 import tomllib
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from optuna.trial import TrialState
 from graphnas import studies
 from graphnas.cell import Architecture
 from graphnas.engines import LocalProcesses, WorkerLost
-from graphnas.evaluate.protocol import Result
+from graphnas.evaluate.protocol import EvaluationFailed, Result
 from graphnas.search import RandomCellSampler
 from graphnas.spaces import Space
 from graphnas.studies import Event, StudyError, TooManyFailures
@@ -59,6 +60,28 @@ def test_a_study_in_memory_needs_no_folder(space: Space) -> None:
     study = optuna.create_study(direction="maximize", sampler=RandomCellSampler(space, seed=0))
     studies.run(study, space, EdgeCount(), n_trials=3)
     assert len(studies.finished(study)) == 3
+
+
+class Weighty(EdgeCount):
+    """Leaves a file of weights."""
+
+    def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+        result = super().evaluate(architecture, **settings)
+        (settings["folder"] / "checkpoint.safetensors").write_bytes(b"")
+        if len(architecture.cells[0].edges) == 9:
+            raise EvaluationFailed("the most edges")
+        return result
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_weights_are_kept_of_the_best(tmp_path: Path, space: Space, workers: int) -> None:
+    study = start(tmp_path, space, Weighty())
+    with LocalProcesses(workers) if workers else contextlib.nullcontext() as engine:
+        studies.run(study, space, Weighty(), n_trials=20, keep=3, executor=engine, max_failure_rate=1.0)
+    states = [trial.state for trial in study.trials]
+    assert TrialState.FAIL in states
+    kept = {int(path.parent.name) for path in tmp_path.glob("trials/*/*.safetensors")}
+    assert kept == {trial.number for trial in studies.best(study, 3)}
 
 
 def test_further_objectives_are_metrics(tmp_path: Path, space: Space) -> None:
