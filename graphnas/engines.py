@@ -207,6 +207,7 @@ def evaluate(
     folder: str | None = None,
     report: Callable[[int, Mapping[str, float]], None] | None = None,
     objectives: Sequence[str] = (),
+    until: int | None = None,
 ) -> str:
     """Evaluate one candidate where this is called.
 
@@ -218,6 +219,7 @@ def evaluate(
         folder: The trial's folder, for progress and predictions; nothing is written if None.
         report: Called with each step and its metrics, after they were appended to `folder`.
         objectives: `"value"`, or names of metrics, that have to be finite.
+        until: As in `Evaluator.evaluate`, which need not know the argument otherwise.
 
     Returns:
         `Result.to_json`.
@@ -236,7 +238,11 @@ def evaluate(
         # A new attempt starts a new record, so that no step of an earlier one is counted twice.
         (place / PROGRESS).unlink(missing_ok=True)
         report = partial(_append, place / PROGRESS, report)
-    result = judge.evaluate(Architecture.from_json(architecture), budget=budget, seed=seed, report=report, folder=place)
+    candidate = Architecture.from_json(architecture)
+    further: dict[str, Any] = {}
+    if until is not None:
+        further["until"] = until
+    result = judge.evaluate(candidate, budget=budget, seed=seed, report=report, folder=place, **further)
     if not isinstance(result, Result):
         raise TypeError(f"Expected evaluator {judge.name!r} to return a Result, but got {result!r:.200}")
     # Here, since JSON has one word for all figures that are not finite.

@@ -65,10 +65,10 @@ class SearchDisplay:
         elif event.kind == "progress":
             started, _ = self._running.get(event.number, (event, ""))
             self._running[event.number] = started, f"epoch {event.step}  {_accuracy(event.metrics)}"
-        elif event.kind in ("finished", "failed"):
+        elif event.kind in ("finished", "failed", "pruned"):
             self._running.pop(event.number, None)
             self.done += 1
-            if event.values and event.feasible:
+            if event.values and event.feasible and event.kind == "finished":
                 self.best = max(event.values[0], self.best if self.best is not None else event.values[0])
             self._rows = [*self._rows, (event, "")][-_SHOWN:]
             if self._live is None:
@@ -92,6 +92,8 @@ class SearchDisplay:
         value = " / ".join(map(figure_text, event.values)) if event.values else "failed"
         if not event.feasible:
             value += " (beyond a bound)"
+        if event.kind == "pruned":
+            value += f" (ended at {event.step} epochs)"
         count = parameter_count(event.metrics)
         left = self.seconds_left()
         parts = [
@@ -118,8 +120,9 @@ class SearchDisplay:
         table.add_column("cell", no_wrap=True, overflow="ellipsis", ratio=1)
         for event, _ in self._rows:
             count = parameter_count(event.metrics)
-            is_best = bool(event.values) and event.feasible and event.values[0] == self.best
-            style = "bold green" if is_best else "" if event.feasible else "dim"
+            counts = event.feasible and event.kind == "finished"
+            is_best = bool(event.values) and counts and event.values[0] == self.best
+            style = "bold green" if is_best else "" if counts else "dim"
             table.add_row(
                 str(event.number),
                 _source(event.source),

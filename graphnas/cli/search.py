@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from graphnas.evaluate import Evaluator
     from graphnas.spaces import Space
+    from graphnas.studies import Fidelity
 
 
 def search(
@@ -86,6 +87,14 @@ def search(
     epochs: EpochsOption = None,
     recipe: RecipeOption = None,
     predictions: PredictionsOption = False,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(
+            "--fidelity",
+            help="End candidates that fall behind at few epochs: hyperband or halving; settings follow, as in "
+            "hyperband:least=3:factor=3:restarted=true.",
+        ),
+    ] = None,
     keep: Annotated[
         int | None, typer.Option("--keep", min=1, help="Networks that are kept, those of the best; 5 if not given.")
     ] = None,
@@ -132,7 +141,8 @@ def search(
             "SPACE": space, "--limit": limit, "--task": task, "--size": size, "--images": images,
             "--objective": objective, "--metric": metric, "--maximize": maximize, "--minimize": minimize,
             "--at-most": at_most, "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed,
-            "--epochs": epochs, "--recipe": recipe, "--predictions": predictions or None, "--out": out, "--init": init,
+            "--epochs": epochs, "--fidelity": fidelity, "--recipe": recipe, "--predictions": predictions or None,
+            "--out": out, "--init": init,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -166,7 +176,12 @@ def search(
                 "recipe": recipe_table(recipe),
                 "predictions": predictions or None,
             },
-            "search": {"trials": trials or 40, "workers": 2 if workers is None else workers, "keep": keep or 5},
+            "search": {
+                "trials": trials or 40,
+                "workers": 2 if workers is None else workers,
+                "keep": keep or 5,
+                "fidelity": fidelity,
+            },
         }
         study = None
     table = settings["search"]
@@ -187,15 +202,25 @@ def search(
         # A table answers without computing; asking torch for devices would only cost time.
         device=choose_device(device) if objective.startswith("task") else "cpu",
     )
+    rungs = None
     if study is not None:
         try:
             evaluator = prepare()
+            if table.get("fidelity") is not None:
+                rungs = studies.Fidelity.of(table["fidelity"], evaluator)
         except (typer.BadParameter, ValueError) as error:
             # Nobody has typed these words now.
             reason = error.message if isinstance(error, typer.BadParameter) else error
-            raise BadData(f"{folder / studies.CONFIG}: evaluator: {reason}") from None
+            raise BadData(f"{folder / studies.CONFIG}: {reason}") from None
     else:
         evaluator = prepare()
+        if fidelity is not None:
+            if len(goals.directions) > 1:
+                raise typer.BadParameter("--fidelity compares candidates by one objective; it excludes several")
+            try:
+                rungs = studies.Fidelity.of(fidelity, evaluator)
+            except ValueError as error:
+                raise typer.BadParameter(f"--fidelity: {error}") from None
         check_coverage(evaluator, loaded, goals)
         heeded = studies.split_sampler(kind)[0] in studies.HEED_BOUNDS
         if (goals.at_most or goals.at_least) and not heeded:
@@ -219,6 +244,7 @@ def search(
                     timeout=timeout,
                     minutes=minutes,
                     keep=keep,
+                    fidelity=rungs,
                 )
             except studies.TooManyFailures as error:
                 report = write_report(folder, study, loaded, evaluator)
@@ -240,6 +266,7 @@ def _run(
     timeout: float | None,
     minutes: float | None,
     keep: int,
+    fidelity: Fidelity | None,
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
@@ -274,6 +301,7 @@ def _run(
             n_trials=n_trials,
             executor=engine,
             timeout=None if minutes is None else minutes * 60,
+            fidelity=fidelity,
             keep=keep,
             on_event=on_event,
             seed=studies.read_config(studies.folder_of(study) or Path())["sampler"].get("seed", 0),

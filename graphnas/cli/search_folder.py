@@ -86,6 +86,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     check("search.workers", int, least=0)
     check("search.timeout", float, least=1, optional=True)
     check("search.keep", int, least=1, optional=True)
+    check("search.fidelity", str, optional=True)
     check("evaluator.objective", str)
     check("evaluator.metric", str, optional=True)
     check("evaluator.epochs", int, least=1, optional=True)

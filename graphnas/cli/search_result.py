@@ -24,6 +24,8 @@ _FRONT = 20  # cells of a Pareto set
 
 def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluator, screen: Any, as_json: bool) -> None:
     """Judge the best cell on test data, once, and write everything that a search leaves."""
+    from optuna.trial import TrialState
+
     from graphnas import studies
     from graphnas.report import page
 
@@ -31,7 +33,8 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
     best = studies.best(study, _FRONT if several else _SHOWN)
     whole = len(studies.pareto_set(study)) if several else 0
     finished = studies.finished(study)
-    complete = len(study.get_trials(deepcopy=False, states=(_complete(),)))
+    states = [trial.state for trial in finished]
+    complete, pruned = states.count(TrialState.COMPLETE), states.count(TrialState.PRUNED)
     if not best:
         reasons = [trial.user_attrs.get("graphnas:reason", "") for trial in finished]
         report = write_report(folder, study, space, evaluator)
@@ -62,7 +65,8 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
             {
                 "folder": str(folder),
                 "trials": len(finished),
-                "failed": len(finished) - complete,
+                "failed": len(finished) - complete - pruned,
+                "pruned": pruned,
                 "sources": page.sources(finished),
                 "best": [_record(rank, trial, names) for rank, trial in enumerate(best, start=1)],
                 "test": test,
@@ -121,12 +125,6 @@ def write_report(
 
     encoder, names = studies.load_encoder(folder), studies.labels(study, value_label(evaluator))
     return page.write_report(folder, study, space, encoder=encoder, test=test, labels=names)
-
-
-def _complete() -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState.COMPLETE
 
 
 def _row(rank: int, trial: FrozenTrial) -> Sequence[Any]:

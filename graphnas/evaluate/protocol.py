@@ -110,6 +110,7 @@ class Evaluator(Protocol):
         hyperparameters: Mapping[str, Any] | None = None,
         report: Report | None = None,
         folder: str | Path | None = None,
+        until: int | None = None,
     ) -> Result:
         """Evaluate one architecture.
 
@@ -120,6 +121,8 @@ class Evaluator(Protocol):
             hyperparameters: Settings of the training that replace the evaluator's own.
             report: Called after each epoch.
             folder: Where checkpoints and predictions are kept; an interrupted evaluation goes on from there.
+            until: Epoch after which a training of the whole budget stops, to go on in its folder later; the result is
+                of these epochs.
 
         Raises:
             EvaluationFailed: if this candidate has no value; its `reason` says why.

@@ -195,6 +195,7 @@ class TableEvaluator:
         hyperparameters: Mapping[str, Any] | None = None,
         report: Report | None = None,
         folder: str | Path | None = None,
+        until: int | None = None,
     ) -> Result:
         """The measured value of an architecture.
 
@@ -205,12 +206,15 @@ class TableEvaluator:
             hyperparameters: Must be None or empty, since nothing is trained.
             report: Called once, with the budget (1 where there is none) and the value.
             folder: Not used.
+            until: Must be None, since a table's budgets are trainings of their own.
 
         Raises:
             EvaluationFailed: if the table does not hold the architecture, or has no such figure of it.
-            ValueError: if the table knows no such budget or hyperparameters are given.
+            ValueError: if the table knows no such budget, or hyperparameters or `until` are given.
         """
         start = time.perf_counter()
+        if until is not None:
+            raise ValueError(f"A table has no trainings to stop, but got until={until}")
         if hyperparameters:
             raise ValueError(f"A table takes no hyperparameters, but got {sorted(hyperparameters)}")
         if budget is not None and budget not in self.budgets:

@@ -108,6 +108,7 @@ class TrainingEvaluator:
         hyperparameters: Mapping[str, Any] | None = None,
         report: Report | None = None,
         folder: str | Path | None = None,
+        until: int | None = None,
     ) -> Result:
         """Train an architecture; `value` is the validation accuracy after the last epoch.
 
@@ -118,14 +119,16 @@ class TrainingEvaluator:
             hyperparameters: Fields of `TrainingConfig` to replace.
             report: Called after each epoch with losses and accuracies.
             folder: Where the checkpoint, by which an interrupted training is resumed, and predictions are kept.
+            until: Epoch after which the training stops, to go on in its folder later; the result is of these epochs.
 
         Raises:
             EvaluationFailed: if the network cannot be built, diverges or does not fit into memory.
-            ValueError: if a hyperparameter is unknown, it or the seed is out of range, or the folder holds another
-                training.
+            ValueError: if a hyperparameter is unknown, it, the seed or `until` is out of range, or the folder holds
+                another training.
         """
         config, seed = self._config(hyperparameters), check_seed(seed)
-        network, outcome = self._trained(architecture, self._epochs(budget), seed, config, report, folder)
+        epochs = self._epochs(budget)
+        network, outcome = self._trained(architecture, epochs, seed, config, report, folder, until)
         task = _task(self.task)
         metrics = {name: values[-1] for name, values in outcome.curve.items()}
         metrics["parameters"] = float(count_parameters(network))
@@ -143,7 +146,7 @@ class TrainingEvaluator:
             curve=outcome.curve,
             seconds=outcome.seconds,
             cost=outcome.cpu_seconds,
-            budget=self._epochs(budget),
+            budget=epochs if until is None else until,
             seed=seed,
             evaluator=self.name,
             predictions=predictions,
@@ -172,7 +175,7 @@ class TrainingEvaluator:
             ValueError: as in `evaluate`.
         """
         config, seed = self._config(hyperparameters), check_seed(seed)
-        network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder)
+        network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder, None)
         network.eval()
         task = _task(self.task)
         test_loss, test_accuracy = evaluate_split(network, task, task.test)
@@ -200,6 +203,7 @@ class TrainingEvaluator:
         config: TrainingConfig,
         report: Report | None,
         folder: str | Path | None,
+        until: int | None,
     ) -> tuple[Network, TrainingOutcome]:
         task = _task(self.task)
         generator = torch.Generator().manual_seed(seed)
@@ -225,6 +229,7 @@ class TrainingEvaluator:
                 config=config,
                 report=report,
                 folder=folder,
+                until=until,
                 identity=identity,
             )
         except TrainingDiverged as error:

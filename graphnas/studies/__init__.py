@@ -16,6 +16,7 @@ Nothing is unpickled from disk.
 
 from graphnas.studies.coordinator import Event, run
 from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
+from graphnas.studies.fidelity import FIDELITIES, Fidelity
 from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
 from graphnas.studies.lock import LOCK
 from graphnas.studies.records import environment, to_toml, write_text
@@ -46,6 +47,7 @@ __all__ = [
     "DATABASE",
     "ENVIRONMENT",
     "EXHAUSTED",
+    "FIDELITIES",
     "HEED_BOUNDS",
     "INTERRUPTED",
     "LATENT_SAMPLERS",
@@ -54,6 +56,7 @@ __all__ = [
     "SEVERAL_OBJECTIVES",
     "WEIGHTS",
     "Event",
+    "Fidelity",
     "StudyError",
     "StudyLocked",
     "TooManyFailures",

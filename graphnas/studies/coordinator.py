@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from graphnas import engines
 from graphnas.cell import Architecture
 from graphnas.studies.errors import StudyError, TooManyFailures
+from graphnas.studies.fidelity import Fidelity
 from graphnas.studies.folder import DATABASE, folder_of, reason_of
 from graphnas.studies.lock import LOCK, coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished, pareto_set
@@ -36,7 +37,8 @@ class Event:
     """Something that happened to a trial of a running search."""
 
     kind: str
-    """`"started"`, `"progress"`, `"retried"`, `"finished"`, `"failed"` or, once, `"exhausted"`."""
+    """`"started"`, `"progress"`, `"retried"`, `"promoted"` to the next budget, `"pruned"`, `"finished"`, `"failed"` or,
+    once, `"exhausted"`."""
     number: int
     """Number of the trial."""
     architecture: Architecture
@@ -44,13 +46,13 @@ class Event:
     source: str
     """What proposed it."""
     values: tuple[float, ...] = ()
-    """Objectives of a finished trial."""
+    """Objectives of a finished trial, or of one that was pruned or promoted, at its budget."""
     feasible: bool = True
     """Whether a finished trial keeps all bounds."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metrics of a finished trial, or of the step just reported."""
     step: int | None = None
-    """Step of a progress report."""
+    """Step of a progress report; budget at which a pruned trial ended."""
     seconds: float = 0.0
     """Seconds that the finished evaluation took."""
     reason: str = ""
@@ -72,6 +74,7 @@ def run(
     max_attempts: int = 3,
     max_failure_rate: float = 0.5,
     keep: int = 5,
+    fidelity: Fidelity | None = None,
 ) -> None:
     """Ask, evaluate and tell until the study holds `n_trials` finished trials.
 
@@ -94,15 +97,20 @@ def run(
         max_failure_rate: Above this share of failures, among at least ten candidates of this run, the search stops.
         keep: Number of best trials (all of the Pareto set if there are several objectives) whose weights, the
             safetensors files in their folders, are kept; those of others are deleted when their trials have finished.
+        fidelity: Budgets at which candidates are compared and end if they fall behind; such trials are pruned, and
+            have what they reached at each budget as intermediate values.
 
     The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
 
     Raises:
+        ValueError: if there is a fidelity and a budget, or there are several objectives.
         StudyLocked: if another coordinator is at work on the study's folder.
         StudyError: if the database fails.
         TooManyFailures: above the failure rate.
         KeyboardInterrupt: candidates under way stay to be evaluated again, without an attempt counted.
     """
+    if fidelity is not None and (budget is not None or len(study.directions) > 1):
+        raise ValueError("Expected a study with one objective and no budget where there is a fidelity")
     workers = getattr(executor, "workers", None) or getattr(executor, "_max_workers", None) or 1
     coordinator = _Coordinator(
         study,
@@ -115,6 +123,7 @@ def run(
         max_attempts,
         max_failure_rate,
         keep,
+        fidelity,
     )
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     folder = folder_of(study)
@@ -141,6 +150,10 @@ class _Lease:
     """Steps that this attempt has reported from another process."""
     reached: int = 0
     """Steps that the attempt which got furthest has reported, this one not included."""
+    rung: int = 0
+    """Index of the budget under way."""
+    spent: tuple[float, float] = (0.0, 0.0)
+    """Seconds and cost of smaller budgets."""
 
 
 class _Coordinator:
@@ -158,6 +171,7 @@ class _Coordinator:
         max_attempts: int,
         max_failure_rate: float,
         keep: int,
+        fidelity: Fidelity | None,
     ) -> None:
         self.study = study
         self.space = space
@@ -173,6 +187,9 @@ class _Coordinator:
         self.max_attempts = max_attempts
         self.max_failure_rate = max_failure_rate
         self.keep = keep
+        self.fidelity = fidelity
+        if fidelity is not None:
+            study.pruner = fidelity.pruner
         self.folder = folder_of(study)
         self.objectives: list[str] = study.user_attrs.get("graphnas:objectives", ["value"])
         self.at_most: dict[str, float] = study.user_attrs.get("graphnas:at_most", {})
@@ -230,6 +247,9 @@ class _Coordinator:
                 trial.user_attrs.get("graphnas:attempts", 0),
                 time.monotonic(),
             )
+            if self.fidelity is not None:
+                lease.rung = trial.user_attrs.get("graphnas:rung", self.fidelity.first(self.study, trial))
+                lease.spent = tuple(trial.user_attrs.get("graphnas:spent", lease.spent))
             self._acquit(lease, trial.user_attrs.get("graphnas:lease", {}))
             if "graphnas:source" not in trial.user_attrs:
                 lease.source = "interrupted"
@@ -243,7 +263,7 @@ class _Coordinator:
 
     def _acquit(self, lease: _Lease, record: Mapping[str, Any]) -> None:
         """Take back what a coordinator counted against the candidate that it had under way, if it got further."""
-        place = self._place(lease)
+        place = self._workplace(lease)
         steps = 0 if place is None else len(engines.read_progress(place))
         before = record.get("reached", 0)
         if record.get("own_process", True) and steps > before:
@@ -265,6 +285,8 @@ class _Coordinator:
         default = "enqueued" if enqueued else type(self.study.sampler).__name__
         source = str(trial.user_attrs.get("graphnas:source", default))
         lease = _Lease(trial.number, trial._trial_id, candidate, source, 0, time.monotonic())
+        if self.fidelity is not None:
+            lease.rung = self.fidelity.first(self.study, self.study._storage.get_trial(trial._trial_id))
         if "graphnas:source" not in trial.user_attrs:
             self._set(lease, "source", source)
         if source == f"fallback: {EXHAUSTED}":
@@ -285,12 +307,18 @@ class _Coordinator:
         # cause; its attempt counts once its worker is known to have died.
         self._set(lease, "attempts", lease.attempt if self.own_process else lease.attempt - 1)
         self._emit(lease, "started")
-        place = self._place(lease)
+        place = self._workplace(lease)
+        budget, until = self.budget, None
+        if self.fidelity is not None:
+            budget = self.fidelity.budgets[lease.rung]
+            if not self.fidelity.restarted and not self._is_last(lease):
+                budget, until = self.fidelity.budgets[-1], budget
         call = partial(
             engines.evaluate,
             self.evaluator,
             lease.architecture.to_json(),
-            budget=self.budget,
+            budget=budget,
+            until=until,
             seed=self.seed,
             folder=None if place is None else str(place),
             objectives=(*self.objectives, *self.at_most, *self.at_least),
@@ -327,8 +355,35 @@ class _Coordinator:
         except Exception as error:  # an evaluator may raise anything; the trial keeps what it said
             self._fail(lease, f"{type(error).__name__}: {error}")
         else:
+            if not self._is_last(lease):
+                return self._climb(lease, result, values, constraints)
             self._complete(lease, result, values, constraints)
         return 1
+
+    def _is_last(self, lease: _Lease) -> bool:
+        """Whether the budget under way is the largest."""
+        return self.fidelity is None or lease.rung == len(self.fidelity.budgets) - 1
+
+    def _climb(self, lease: _Lease, result: Result, values: tuple[float, ...], constraints: Mapping[str, float]) -> int:
+        """Compare a candidate at a smaller budget; 1 if its trial ends there, 0 if it goes on to the next."""
+        assert self.fidelity is not None
+        budget = self.fidelity.budgets[lease.rung]
+        self.study._storage.set_trial_intermediate_value(lease.trial_id, budget, values[0])
+        if self.fidelity.ends(self.study, lease.trial_id):
+            self._complete(lease, result, values, constraints, pruned=True)
+            return 1
+        # A training that goes on needs its weights, and counts all it has taken by itself.
+        if self.fidelity.restarted:
+            place = self._workplace(lease)
+            for path in () if place is None else place.glob(WEIGHTS):
+                path.unlink()
+            lease.spent = lease.spent[0] + result.seconds, lease.spent[1] + (result.cost or 0.0)
+        lease.rung, lease.attempt = lease.rung + 1, 0
+        self._set(lease, "rung", lease.rung)
+        self._set(lease, "spent", lease.spent)
+        self.queue.append(lease)
+        self._emit(lease, "promoted", values=values, metrics=dict(result.metrics), seconds=result.seconds)
+        return 0
 
     def _constraints(self, result: Result) -> dict[str, float]:
         """How far each bound is exceeded; 0 or less where it is met."""
@@ -339,15 +394,21 @@ class _Coordinator:
         return found
 
     def _complete(
-        self, lease: _Lease, result: Result, values: tuple[float, ...], constraints: Mapping[str, float]
+        self,
+        lease: _Lease,
+        result: Result,
+        values: tuple[float, ...],
+        constraints: Mapping[str, float],
+        *,
+        pruned: bool = False,
     ) -> None:
         for name, exceeded in constraints.items():
             # What Trial.set_constraint does; a Trial object would ask the sampler again.
             self.study._storage.set_trial_system_attr(lease.trial_id, f"constraints:{name}", exceeded)
         self._set(lease, "metrics", dict(result.metrics))
         self._set(lease, "curve", {name: list(curve) for name, curve in result.curve.items()})
-        self._set(lease, "seconds", result.seconds)
-        self._set(lease, "cost", result.cost)
+        self._set(lease, "seconds", lease.spent[0] + result.seconds)
+        self._set(lease, "cost", None if result.cost is None else lease.spent[1] + result.cost)
         self._set(lease, "seed", result.seed)
         self._set(lease, "budget", result.budget)
         if result.predictions:
@@ -357,16 +418,23 @@ class _Coordinator:
                 for name, path in result.predictions.items()
             }
             self._set(lease, "predictions", {name: str(path) for name, path in paths.items()})
-        if len(values) == 1:
-            for step, value in enumerate(_objective_curve(result), start=1):
-                self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
-        self.study.tell(lease.number, list(values))
+        steps = dict(enumerate(_objective_curve(result), start=1)) if len(values) == 1 else {}
+        if self.fidelity is not None:
+            steps = {self.fidelity.budgets[lease.rung]: values[0]}
+        for step, value in steps.items():
+            self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
+        if pruned:
+            self.study.tell(lease.number, state=TrialState.PRUNED)
+        else:
+            self.study.tell(lease.number, list(values))
         self.outcomes.append(True)
         self._drop_weights(lease)
         kept = all(exceeded <= 0 for exceeded in constraints.values())
-        self._emit(
-            lease, "finished", values=values, feasible=kept, metrics=dict(result.metrics), seconds=result.seconds
-        )
+        figures = {"values": values, "metrics": dict(result.metrics), "seconds": result.seconds}
+        if pruned:
+            self._emit(lease, "pruned", feasible=kept, step=result.budget, **figures)
+        else:
+            self._emit(lease, "finished", feasible=kept, **figures)
 
     def _fail(self, lease: _Lease, reason: str) -> None:
         self._set(lease, "reason", reason)
@@ -381,14 +449,14 @@ class _Coordinator:
     def _drop_weights(self, lease: _Lease) -> None:
         """Delete the weights of finished trials that are not among the best, if this one has left any."""
         place = self._place(lease)
-        if place is None or not any(place.glob(WEIGHTS)):
+        if place is None or not any(place.rglob(WEIGHTS)):
             return
         under_way = {str(other.number) for other in (*self.pending.values(), *self.queue)}
         several = len(self.study.directions) > 1
         best = pareto_set(self.study) if several else best_trials(self.study, self.keep)
         spared = under_way | {str(trial.number) for trial in best}
-        for path in place.parent.glob(f"*/{WEIGHTS}"):
-            if path.parent.name not in spared:
+        for path in place.parent.rglob(WEIGHTS):
+            if path.relative_to(place.parent).parts[0] not in spared:
                 path.unlink(missing_ok=True)
 
     def _discard(self, trial_id: int, number: int, reason: str) -> None:
@@ -412,10 +480,17 @@ class _Coordinator:
     def _place(self, lease: _Lease) -> Path | None:
         return None if self.folder is None else self.folder / "trials" / str(lease.number)
 
+    def _workplace(self, lease: _Lease) -> Path | None:
+        """Where the evaluation under way keeps its files; one that a larger budget does not go on from, apart."""
+        place = self._place(lease)
+        if place is None or self.fidelity is None or not self.fidelity.restarted or self._is_last(lease):
+            return place
+        return place / f"budget-{self.fidelity.budgets[lease.rung]}"
+
     def _watch(self) -> None:
         """Report the steps that candidates in other processes have written since the last look."""
         for lease in self.pending.values():
-            place = self._place(lease)
+            place = self._workplace(lease)
             if self.executor is not None and place is not None:
                 for step, metrics in engines.read_progress(place, after=lease.steps):
                     lease.steps += 1

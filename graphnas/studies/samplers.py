@@ -101,14 +101,14 @@ def _arguments(kind: str) -> dict[str, str]:
 
 def _value(name: str, annotation: str, text: str) -> Any:
     expected, kinds = _KINDS[annotation]
-    parts = tuple(map(_plain, text.split("+") if annotation.startswith("Sequence") else [text]))
+    parts = tuple(map(plain_value, text.split("+") if annotation.startswith("Sequence") else [text]))
     for part in parts:
         if not isinstance(part, kinds) or (isinstance(part, bool) and kinds is not bool):
             raise ValueError(f"{name}: expected {expected}, but got {text!r}")
     return parts if annotation.startswith("Sequence") else parts[0]
 
 
-def _plain(text: str) -> bool | int | float | str:
+def plain_value(text: str) -> bool | int | float | str:
     """A truth value, a number, or the text itself."""
     if text in ("true", "false"):
         return text == "true"

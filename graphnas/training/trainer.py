@@ -52,6 +52,7 @@ def train(
     config: TrainingConfig | None = None,
     report: Callable[[int, Mapping[str, float]], None] | None = None,
     folder: str | Path | None = None,
+    until: int | None = None,
     identity: str = "",
 ) -> TrainingOutcome:
     """Fit a network's weights in place.
@@ -72,17 +73,20 @@ def train(
             A resumed training reports its earlier epochs again.
         folder: Where a checkpoint is kept. One that is there already is resumed, and the outcome is as if the
             training had never stopped.
+        until: Epoch, of the `epochs`, after which this call returns; another one with the same folder goes on.
         identity: Says what is trained, such as the architecture's JSON; a checkpoint of something else is refused.
 
     Raises:
         TrainingDiverged: if a loss is not finite.
-        ValueError: if there are neither epochs nor seconds or both, the seed is out of range, the device or the network
-            cannot do what the settings ask for, or the folder's checkpoint belongs to another training.
+        ValueError: if there are neither epochs nor seconds or both, the seed or `until` is out of range, the device or
+            the network cannot do what the settings ask for, or the folder's checkpoint belongs to another training.
     """
     if (epochs is None) == (max_seconds is None):
         raise ValueError(f"Expected either epochs or max_seconds, but got {epochs!r} and {max_seconds!r}")
     if epochs is not None and epochs < 1:
         raise ValueError(f"Expected at least one epoch, but got {epochs}")
+    if until is not None and (epochs is None or not 1 <= until <= epochs):
+        raise ValueError(f"Expected until to be from 1 to the number of epochs, {epochs}, but got {until}")
     if max_seconds is not None and not 0 < max_seconds < math.inf:
         raise ValueError(f"Expected max_seconds to be a finite number above 0, but got {max_seconds!r}")
     config, seed = config or TrainingConfig(), check_seed(seed)
@@ -103,7 +107,7 @@ def train(
         if report is not None:
             for epoch in range(1, done + 1):
                 report(epoch, {name: values[epoch - 1] for name, values in curve.items()})
-        while not schedule.over(done):
+        while not (schedule.over(done) if until is None else done >= until):
             metrics = run.epoch(done, schedule)
             done += 1
             for name, value in metrics.items():

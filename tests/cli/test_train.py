@@ -261,7 +261,20 @@ def test_torchrun_shares_the_batches_and_one_process_speaks(small_space: Path, t
 def test_what_fails_after_the_fit_does_not_lose_it(
     small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ("train", small_space, "--steps", 110, "--held-out", 50, "--latent-dim", 8, "--device", "cpu")
+    command = (
+        "train",
+        small_space,
+        "--steps",
+        110,
+        "--held-out",
+        50,
+        "--latent-dim",
+        8,
+        "--batch-size",
+        16,
+        "--device",
+        "cpu",
+    )
     command += ("--out", tmp_path / "encoder")
 
     def fails(*given: object, **options: object) -> None:

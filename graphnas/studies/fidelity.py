@@ -1,0 +1,117 @@
+"""Several budgets: candidates that fall behind at a small one are never given the large one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
+
+from graphnas.studies.samplers import plain_value
+
+if TYPE_CHECKING:
+    from graphnas.evaluate.protocol import Evaluator
+
+FIDELITIES = ("hyperband", "halving")
+"""What ends candidates: Hyperband (Li et al. 2018), or its asynchronous successive halving alone (Li et al. 2020)."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The budgets at which candidates are compared, and what ends those that fall behind.
+
+    Optuna's pruners decide: of the trials that have reached a budget, about one in `factor` goes on to the next.
+    Hyperband divides the trials among brackets, the first of which begins at the smallest budget, the next at the
+    second, and so on, since small budgets rank some candidates wrongly.
+
+    Raises:
+        ValueError: if the kind is unknown, there are fewer than two budgets, or a number is out of range.
+    """
+
+    kind: str
+    """One of `FIDELITIES`."""
+    budgets: tuple[int, ...]
+    """Epochs, increasing."""
+    factor: int = 3
+    """One of so many trials goes on."""
+    restarted: bool = False
+    """Whether a larger budget is a new training with a schedule of its own, as in published tables; otherwise the
+    training of the smaller one goes on, with the schedule of the largest from its first epoch."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in FIDELITIES:
+            raise ValueError(f"Expected fidelity to be one of {', '.join(FIDELITIES)}, but got {self.kind!r}")
+        if len(self.budgets) < 2 or self.budgets[0] < 1 or list(self.budgets) != sorted(set(self.budgets)):
+            raise ValueError(f"Expected two or more increasing budgets from 1, but got {self.budgets!r}")
+        if self.factor < 2:
+            raise ValueError(f"Expected factor to be a whole number from 2, but got {self.factor!r}")
+
+    @classmethod
+    def of(cls, word: str, evaluator: Evaluator) -> Fidelity:
+        """The fidelity of a word, with the budgets of an evaluator.
+
+        A table has budgets of its own, each from trainings of their own. For trainings they are `epochs` and what
+        division by `factor` leaves of it, down to `least` (1).
+
+        Example:
+            >>> from graphnas.evaluate import TrainingEvaluator
+            >>> from graphnas.spaces import Space
+            >>> evaluator = TrainingEvaluator(Space.load("nasbench101"), epochs=27)
+            >>> Fidelity.of("hyperband:least=3", evaluator).budgets
+            (3, 9, 27)
+
+        Args:
+            word: One of `FIDELITIES`, then `:NAME=VALUE` for `least`, `factor` and `restarted`.
+            evaluator: Has `epochs`, and if it is a table `budgets`.
+
+        Raises:
+            ValueError: if the word or a number in it is wrong, or the evaluator has fewer than two budgets.
+        """
+        kind, *parts = word.split(":")
+        settings: dict[str, Any] = {"least": 1, "factor": 3, "restarted": False}
+        for part in parts:
+            name, _, text = part.partition("=")
+            value = plain_value(text)
+            if name not in settings or type(value) is not type(settings[name]):
+                raise ValueError(f"Expected fidelity settings least=N, factor=N and restarted=true, but got {part!r}")
+            settings[name] = value
+        least, factor, restarted = settings["least"], settings["factor"], settings["restarted"]
+        if least < 1 or factor < 2:
+            raise ValueError(f"Expected least from 1 and factor from 2, but got {least} and {factor}")
+        known, epochs = getattr(evaluator, "budgets", None), getattr(evaluator, "epochs", None)
+        if known is not None:
+            budgets = sorted(budget for budget in known if epochs is not None and least <= budget <= epochs)
+            restarted = True
+        else:
+            budgets = []
+            while epochs is not None and epochs >= least:
+                budgets.insert(0, epochs)
+                epochs //= factor
+        if len(budgets) < 2:
+            raise ValueError(
+                f"Expected two or more budgets for fidelity {word!r}, but {evaluator.name} has {budgets or 'none'}"
+            )
+        return cls(kind, tuple(budgets), factor, restarted)
+
+    @cached_property
+    def pruner(self) -> BasePruner:
+        """What decides, new; a study's samplers find it in `Study.pruner`."""
+        least, most = self.budgets[0], self.budgets[-1]
+        if self.kind == "halving":
+            return SuccessiveHalvingPruner(min_resource=least, reduction_factor=self.factor)
+        return HyperbandPruner(min_resource=least, max_resource=most, reduction_factor=self.factor)
+
+    def first(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> int:
+        """Index of the budget at which a trial begins."""
+        if not isinstance(self.pruner, HyperbandPruner):
+            return 0
+        # As Optuna's own samplers ask; there is no public way. A pruner that has decided nothing knows no brackets.
+        if not self.pruner._pruners:
+            self.pruner._try_initialization(study)
+        return min(self.pruner._get_bracket_id(study, trial), len(self.budgets) - 1)
+
+    def ends(self, study: optuna.Study, trial_id: int) -> bool:
+        """Whether a trial falls behind at the last budget that it has reported."""
+        return bool(self.pruner.prune(study, study._storage.get_trial(trial_id)))

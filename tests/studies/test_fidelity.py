@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from graphnas import studies
+from graphnas.cell import Architecture
+from graphnas.engines import LocalProcesses
+from graphnas.evaluate import TrainingEvaluator
+from graphnas.evaluate.protocol import Report, Result
+from graphnas.search import RandomCellSampler
+from graphnas.spaces import Space
+from graphnas.studies import Event, Fidelity
+from tests.studies.conftest import EdgeCount, start
+
+
+@dataclass
+class Epochs(EdgeCount):
+    """Values a cell by its edges, less what is missing of nine epochs; remembers what it was asked for."""
+
+    epochs: int = 9
+    asked: list[tuple[int, int | None]] = field(default_factory=list)
+
+    def evaluate(
+        self,
+        architecture: Architecture,
+        *,
+        budget: int | None = None,
+        seed: int = 0,
+        hyperparameters: Mapping[str, Any] | None = None,
+        report: Report | None = None,
+        folder: str | Path | None = None,
+        until: int | None = None,
+    ) -> Result:
+        budget = budget or self.epochs
+        self.asked.append((budget, until))
+        reached = until or budget
+        cell = architecture.cells[0]
+        value = len(cell.edges) / 10 + len(cell.ops) / 1000 + cell.ops.count("conv3x3") / 1e5 - 1 / reached
+        if folder is not None:
+            Path(folder, "model.safetensors").write_bytes(b"")
+        return Result(value, {}, {}, float(reached), float(reached), reached, seed, self.name)
+
+
+def rungs(trial: FrozenTrial) -> list[int]:
+    return sorted(trial.intermediate_values)
+
+
+def test_halving_ends_what_falls_behind(tmp_path: Path, space: Space) -> None:
+    study, evaluator = start(tmp_path, space), Epochs()
+    events: list[Event] = []
+    halving = Fidelity("halving", (1, 3, 9))
+    studies.run(study, space, evaluator, n_trials=27, fidelity=halving, on_event=events.append)
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
+    assert len(complete) + len(pruned) == 27
+    assert 1 <= len(complete) <= 9
+    assert all(rungs(trial) == [1, 3, 9] for trial in complete)
+    assert {tuple(rungs(trial)) for trial in pruned} <= {(1,), (1, 3)}
+    # Whoever goes on was among the best third at that moment; the last to come has been compared with all.
+    for trial in study.trials[9:]:
+        before = sorted((one.intermediate_values[1] for one in study.trials[: trial.number + 1]), reverse=True)
+        assert (len(rungs(trial)) > 1) == (trial.intermediate_values[1] >= before[len(before) // 3 - 1])
+    # Trainings go on, so what a trial has cost is what its last budget has.
+    assert set(evaluator.asked) == {(9, 1), (9, 3), (9, None)}
+    assert all(trial.user_attrs["graphnas:cost"] == max(rungs(trial)) for trial in study.trials)
+    assert sum(event.kind == "pruned" for event in events) == len(pruned)
+    assert {event.step for event in events if event.kind == "pruned"} <= {1, 3}
+    assert {trial.number for trial in studies.best(study, 50)} == {trial.number for trial in complete}
+    kept = {int(path.parent.name) for path in tmp_path.rglob("*.safetensors")}
+    assert kept == {trial.number for trial in studies.best(study, 5)}
+
+
+def test_hyperband_begins_at_several_budgets_and_restarts_cost_all_of_them(tmp_path: Path, space: Space) -> None:
+    study, evaluator = start(tmp_path, space), Epochs()
+    band = Fidelity("hyperband", (1, 3, 9), restarted=True)
+    studies.run(study, space, evaluator, n_trials=30, fidelity=band)
+    assert {rungs(trial)[0] for trial in study.trials} == {1, 3, 9}
+    assert set(evaluator.asked) == {(1, None), (3, None), (9, None)}
+    for trial in study.trials:
+        # From its first budget on, none is left out.
+        assert rungs(trial) == [step for step in (1, 3, 9) if rungs(trial)[0] <= step <= rungs(trial)[-1]]
+        assert trial.user_attrs["graphnas:cost"] == sum(rungs(trial))
+    assert not list(tmp_path.rglob("budget-*/*.safetensors"))
+
+
+def test_a_trial_goes_on_at_the_budget_it_had_come_to(tmp_path: Path, space: Space) -> None:
+    class Interrupted(Epochs):
+        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+            if settings.get("until") is None:
+                raise KeyboardInterrupt
+            return super().evaluate(architecture, **settings)
+
+    study = start(tmp_path, space)
+    with pytest.raises(KeyboardInterrupt):
+        studies.run(study, space, Interrupted(), n_trials=9, fidelity=Fidelity("halving", (1, 3, 9)))
+    (waiting,) = study.get_trials(states=(TrialState.RUNNING,))
+    study, evaluator = studies.resume(tmp_path), Epochs()
+    studies.run(study, space, evaluator, n_trials=9, fidelity=Fidelity("halving", (1, 3, 9)))
+    assert evaluator.asked[0] == (9, None)
+    assert study.trials[waiting.number].state == TrialState.COMPLETE
+    assert rungs(study.trials[waiting.number]) == [1, 3, 9]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_that_goes_on_is_as_one_that_never_stopped(tmp_path: Path, space: Space, workers: int) -> None:
+    evaluator = TrainingEvaluator(space, epochs=4, sizes={"channels": 4, "stacks": 2})
+    study = start(tmp_path, space)
+    fidelity = Fidelity.of("halving:factor=2", evaluator)
+    assert fidelity.budgets == (1, 2, 4)
+    with LocalProcesses(workers) if workers else contextlib.nullcontext() as engine:
+        studies.run(study, space, evaluator, n_trials=4, fidelity=fidelity, executor=engine)
+    best = studies.best(study)[0]
+    straight = evaluator.evaluate(studies.architecture(best))
+    assert best.value == straight.value
+    assert best.user_attrs["graphnas:curve"]["train_loss"] == list(straight.curve["train_loss"])
+    pruned = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
+    assert all(len(trial.user_attrs["graphnas:curve"]["train_loss"]) == max(rungs(trial)) for trial in pruned)
+    assert all(trial.user_attrs["graphnas:metrics"]["parameters"] > 0 for trial in study.trials)
+
+
+def test_words_and_budgets(space: Space) -> None:
+    assert Fidelity.of("hyperband", Epochs()).budgets == (1, 3, 9)
+    assert Fidelity.of("hyperband", Epochs(epochs=20)).budgets == (2, 6, 20)
+    assert Fidelity.of("halving:least=4:factor=5", Epochs(epochs=100)).budgets == (4, 20, 100)
+    assert Fidelity.of("halving:restarted=true", Epochs()).restarted
+    for word, message in (
+        ("band", "Expected fidelity to be one of hyperband, halving, but got 'band'"),
+        ("halving:most=3", "Expected fidelity settings least=N, factor=N and restarted=true, but got 'most=3'"),
+        ("halving:least=true", "but got 'least=true'"),
+        ("halving:factor=1", "Expected least from 1 and factor from 2, but got 1 and 1"),
+        ("halving:least=9", "Expected two or more budgets for fidelity 'halving:least=9', but edge-count has [9]"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            Fidelity.of(word, Epochs())
+    with pytest.raises(ValueError, match=re.escape("Expected two or more increasing budgets from 1, but got (3, 1)")):
+        Fidelity("halving", (3, 1))
+    with pytest.raises(ValueError, match="edge-count has none"):
+        Fidelity.of("halving", EdgeCount())
+
+
+def test_several_objectives_are_refused(space: Space) -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    with pytest.raises(ValueError, match="Expected a study with one objective"):
+        studies.run(study, space, Epochs(), n_trials=1, fidelity=Fidelity("halving", (1, 3)))
+
+
+def test_optunas_sampler_proposes_within_brackets(space: Space) -> None:
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    studies.run(study, space, Epochs(), n_trials=15, fidelity=Fidelity("hyperband", (1, 3, 9)))
+    assert len(studies.finished(study)) == 15
+
+
+def test_a_random_sampler_serves_a_study_in_memory(space: Space) -> None:
+    study = optuna.create_study(direction="maximize", sampler=RandomCellSampler(space, seed=0))
+    studies.run(study, space, Epochs(), n_trials=6, fidelity=Fidelity("halving", (1, 3, 9)))
+    assert any(trial.state == TrialState.PRUNED for trial in study.trials)
