@@ -25,9 +25,7 @@ from graphnas.spaces import Space
 SOURCES = ("acquisition", "sample", "edit")
 """Names of what proposes candidates."""
 
-# Chosen on NAS-Bench-101, the weight of the uncertainty on NAS-Bench-201 too, with seeds apart from those reported.
-_KAPPA = 3.0  # weight of the standard deviation in the upper confidence bound at first, at most,
-_KAPPA_LOG = 0.2315  # and at most this times the logarithm of the size of the space, where there is less to explore
+# Chosen on NAS-Bench-101 with seeds apart from those reported.
 _INCUMBENTS = 8  # best architectures that trust regions and edits surround
 _STARTS = 16  # starting points of the acquisition's ascent
 _STEPS = 12  # gradient steps of the ascent
@@ -66,9 +64,7 @@ class LatentBOSampler(LatentSampler):
         encoder: Encodes and decodes its architectures.
         acquisition: What candidates are judged by, one of `acquisition.ACQUISITIONS`: `ucb`, `log-ei`, `log-nei` or
             `thompson`, which `make_acquisition` describes.
-        kappa: Weight of the uncertainty in `ucb` at first, which falls with the observations. If None, 3, or less where
-            the space is smaller than NAS-Bench-101: it is in proportion to the logarithm of the size, 2 for
-            NAS-Bench-201 (the bound of GP-UCB grows with that logarithm too: Srinivas et al. 2010, theorem 1).
+        kappa: Weight of the uncertainty in `ucb` at first, which falls with the observations.
         sources: Which of the sources propose candidates.
         input_noise: Whether observations count the less, the more an architecture's latent variance makes the model
             uncertain of them (`surrogate.with_input_noise`).
@@ -98,7 +94,7 @@ class LatentBOSampler(LatentSampler):
         encoder: Encoder,
         *,
         acquisition: str = "ucb",
-        kappa: float | None = None,
+        kappa: float = 3.0,
         sources: Sequence[str] = SOURCES,
         input_noise: bool = False,
         retrain_every: int | None = None,
@@ -119,8 +115,8 @@ class LatentBOSampler(LatentSampler):
         )
         if acquisition not in ACQUISITIONS:
             raise ValueError(f"Expected acquisition to be one of {', '.join(ACQUISITIONS)}, but got {acquisition!r}")
-        if kappa is not None and not 0 < kappa < math.inf:
-            raise ValueError(f"Expected kappa to be None or a finite number above 0, but got {kappa}")
+        if not 0 < kappa < math.inf:
+            raise ValueError(f"Expected kappa to be a finite number above 0, but got {kappa}")
         if isinstance(sources, str) or not sources or not set(sources) <= set(SOURCES):
             raise ValueError(f"Expected sources to be one or more of {', '.join(SOURCES)}, but got {sources!r}")
         if retrain_every is not None:
@@ -128,7 +124,7 @@ class LatentBOSampler(LatentSampler):
                 raise ValueError(f"Expected retrain_every to be None or at least 2, but got {retrain_every}")
             check_retrainable(encoder)
         self.acquisition, self.sources = acquisition, frozenset(sources)
-        self.kappa = min(_KAPPA, _KAPPA_LOG * math.log(max(2, space.size or math.inf))) if kappa is None else kappa
+        self.kappa = kappa
         self.input_noise, self.retrain_every = input_noise, retrain_every
         self._metric, self._pretrained, self._retrained = metric, encoder, ""
         self._bounds: tuple[Any, Tensor] | None = None

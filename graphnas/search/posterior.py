@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
+from botorch.models.multitask import MultiTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
-from gpytorch.means import ConstantMean
+from gpytorch.means import ConstantMean, MultitaskMean
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
@@ -25,8 +26,8 @@ class Posterior:
 
     BoTorch's posterior is that of all points jointly, put together anew at each call; an ascent calls thousands of
     times and wants marginals alone. For the processes of `fit_gaussian_process` they are computed in closed form
-    (Rasmussen & Williams 2006, Eqs. 2.25 and 2.26) from one Cholesky factor, several times faster; for any other model
-    by BoTorch.
+    (Rasmussen & Williams 2006, Eqs. 2.25 and 2.26) from one Cholesky factor, several times faster, and so for those of
+    `fit_budgets_process` at the largest budget; for any other model by BoTorch.
 
     Args:
         model: A fitted model with one outcome.
@@ -57,7 +58,10 @@ class Posterior:
                     if isinstance(likelihood, FixedNoiseGaussianLikelihood)
                     else {}
                 )
-                self._conditioned = self.model.condition_on_observations(self.pending, mean, **noise)
+                points = self.pending
+                if isinstance(self.model, MultiTaskGP):
+                    points = torch.cat([points, torch.zeros_like(mean)], -1)
+                self._conditioned = self.model.condition_on_observations(points, mean, **noise)
         return self._conditioned
 
     def mean(self, z: Tensor) -> Tensor:
@@ -80,18 +84,24 @@ class Posterior:
         return mean + kappa * deviation
 
 
-def _is_closed(model: Model) -> bool:
-    """Whether a model is a process with a constant mean, a scaled Matern-5/2 kernel and no transforms."""
-    if type(model) is not SingleTaskGP or model.num_outputs != 1 or model.train_inputs[0].dim() != 2:
+def _is_closed(model: Any) -> bool:
+    """Whether a model is a process with constant means, a scaled Matern-5/2 kernel and no transforms."""
+    if type(model) not in (SingleTaskGP, MultiTaskGP) or model.num_outputs != 1 or model.train_inputs[0].dim() != 2:
         return False
-    kernel = model.covar_module
-    return (
+    kernel, mean = model.covar_module, model.mean_module
+    if type(model) is MultiTaskGP:
+        # Of other models the last column need not be the budgets, with the largest as the first.
+        if model._task_feature != model.num_non_task_features or model._output_tasks != [0]:
+            return False
+        kernel, mean = kernel.kernels[0], mean.base_means[0] if type(mean) is MultitaskMean else None
+    elif kernel.active_dims is not None:
+        return False
+    return bool(
         type(kernel) is ScaleKernel
         and type(kernel.base_kernel) is MaternKernel
         and kernel.base_kernel.nu == 2.5
         and kernel.base_kernel.active_dims is None
-        and kernel.active_dims is None
-        and type(model.mean_module) is ConstantMean
+        and type(mean) is ConstantMean
         and getattr(model, "input_transform", None) is None
         and getattr(model, "outcome_transform", None) is None
     )
@@ -105,6 +115,8 @@ class _Process(NamedTuple):
     constant: Tensor
     scaled: Tensor
     """`(n + m) x d` points in lengthscales, those that are pending last."""
+    share: Tensor
+    """`n + m` covariances of their budgets with the largest, in units of its variance; ones if there is one budget."""
     weights: Tensor
     """`n` weights of the kernel's values in the mean."""
     inverse: Tensor
@@ -114,23 +126,32 @@ class _Process(NamedTuple):
     def of(cls, model: Any, pending: Tensor | None) -> _Process:
         """Of a model that `_is_closed` said yes to."""
         with torch.no_grad():
-            kernel, likelihood = model.covar_module, model.likelihood
+            kernel, noise = model.covar_module, model.likelihood.noise.detach()
             points, targets = model.train_inputs[0], model.train_targets
-            lengthscale, outputscale = kernel.base_kernel.lengthscale.detach(), kernel.outputscale.detach()
-            constant, noise = model.mean_module.constant.detach(), likelihood.noise.detach()
             n, m = len(points), 0 if pending is None else len(pending)
+            budgets, relation = torch.zeros(n + m, dtype=torch.long), torch.ones(1, 1, dtype=points.dtype)
+            if isinstance(model, MultiTaskGP):
+                budgets[:n], points = points[:, -1].long(), points[:, :-1]
+                kernel, relation = kernel.kernels[0], kernel.kernels[1].covar_matrix.detach()
+                constants = torch.stack([mean.constant.detach() for mean in model.mean_module.base_means])
+                # Pending points are as noisy as others of the largest budget,
+                deviation = noise.flatten()[budgets]
+            else:
+                constants = model.mean_module.constant.detach().reshape(1)
+                # or as noisy as the observations on average.
+                deviation = torch.cat([noise.expand(n), noise.mean().expand(m)])
+            lengthscale, outputscale = kernel.base_kernel.lengthscale.detach(), kernel.outputscale.detach()
             scaled = (points if pending is None else torch.cat([points, pending])) / lengthscale
-            covariance = _matern(scaled, scaled, outputscale)
-            # Pending points are as noisy as the observations on average.
-            covariance.diagonal().add_(torch.cat([noise.expand(n), noise.mean().expand(m)]))
+            covariance = _matern(scaled, scaled, outputscale) * relation[budgets][:, budgets]
+            covariance.diagonal().add_(deviation)
             factor = psd_safe_cholesky(covariance)
-            weights = torch.cholesky_solve((targets - constant)[:, None], factor[:n, :n])[:, 0]
+            weights = torch.cholesky_solve((targets - constants[budgets[:n]])[:, None], factor[:n, :n])[:, 0]
             identity = torch.eye(n + m, dtype=factor.dtype)
             inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-        return cls(lengthscale, outputscale, constant, scaled, weights, inverse)
+        return cls(lengthscale, outputscale, constants[0], scaled, relation[0, budgets], weights, inverse)
 
     def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        cross = _matern(z / self.lengthscale, self.scaled, self.outputscale)
+        cross = _matern(z / self.lengthscale, self.scaled, self.outputscale) * self.share
         mean = self.constant + cross[:, : len(self.weights)] @ self.weights
         explained = (cross @ self.inverse.T).square().sum(-1)
         return mean, (self.outputscale - explained).clamp_min(1e-12).sqrt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from botorch.exceptions.warnings import BotorchWarning, OptimizationWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.model import Model
+from botorch.models.multitask import MultiTaskGP
+from botorch.utils.sampling import manual_seed
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel, ScaleKernel
-from gpytorch.likelihoods import GaussianLikelihood
+from gpytorch.likelihoods import GaussianLikelihood, HadamardGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from scipy.stats import norm, rankdata
@@ -58,8 +61,46 @@ def fit_gaussian_process(X: Tensor, Y: Tensor) -> Model:
     Raises:
         ModelFittingError: if no fit succeeds.
     """
-    d = X.shape[-1]
-    kernel = ScaleKernel(
+    likelihood = GaussianLikelihood(**_noise())
+    model = SingleTaskGP(X, Y, likelihood=likelihood, covar_module=_kernel(X.shape[-1]), outcome_transform=None)
+    return _fitted(model)
+
+
+def fit_budgets_process(X: Tensor, budgets: Sequence[int], Y: Tensor) -> Model:
+    """Fit one process to outcomes at several budgets; it predicts those at the largest.
+
+    BoTorch's `MultiTaskGP`, an intrinsic model of coregionalisation (Bonilla et al. 2007): the kernel of
+    `fit_gaussian_process` times positive correlations of the budgets, with a mean and a noise for each. So what is
+    known from a few epochs counts as far as the few epochs turn out to say anything, and that only the better ones
+    were trained longer does not mislead.
+
+    Args:
+        X: `n x d` latent means, about standard normal.
+        budgets: `n` budgets, two or more of them different.
+        Y: `n x 1` outcomes, standardised budget by budget.
+
+    Raises:
+        ModelFittingError: if no fit succeeds.
+    """
+    d, order = X.shape[-1], sorted(set(budgets), reverse=True)
+    tasks = torch.tensor([[order.index(budget)] for budget in budgets], dtype=X.dtype)
+    likelihood = HadamardGaussianLikelihood(len(order), task_feature_index=d, **_noise())
+    # Correlations start at random.
+    with manual_seed(0):
+        model = MultiTaskGP(
+            torch.cat([X, tasks], -1),
+            Y,
+            task_feature=-1,
+            likelihood=likelihood,
+            covar_module=_kernel(d),
+            output_tasks=[0],
+            outcome_transform=None,
+        )
+    return _fitted(model)
+
+
+def _kernel(d: int) -> ScaleKernel:
+    return ScaleKernel(
         MaternKernel(
             nu=2.5,
             lengthscale_prior=LogNormalPrior(math.log(2 * d) / 2, 0.7),
@@ -68,12 +109,18 @@ def fit_gaussian_process(X: Tensor, Y: Tensor) -> Model:
         outputscale_prior=LogNormalPrior(0.0, 0.5),
         outputscale_constraint=GreaterThan(1e-3, transform=None, initial_value=1.0),
     )
-    noise_prior = LogNormalPrior(_NOISE, 1.0)
-    likelihood = GaussianLikelihood(
-        noise_prior=noise_prior,
-        noise_constraint=GreaterThan(1e-4, transform=None, initial_value=noise_prior.mode),
-    )
-    model = SingleTaskGP(X, Y, likelihood=likelihood, covar_module=kernel, outcome_transform=None)
+
+
+def _noise() -> dict[str, Any]:
+    """Prior and constraint of a likelihood's noise."""
+    prior = LogNormalPrior(_NOISE, 1.0)
+    return {
+        "noise_prior": prior,
+        "noise_constraint": GreaterThan(1e-4, transform=None, initial_value=prior.mode),
+    }
+
+
+def _fitted(model: SingleTaskGP | MultiTaskGP) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizationWarning)
         warnings.simplefilter("ignore", BotorchWarning)
@@ -113,4 +160,4 @@ def with_input_noise(model: Model, variance: Tensor) -> Model:
     return corrected.eval()
 
 
-__all__ = ["ModelFittingError", "fit_gaussian_process", "normal_scores", "with_input_noise"]
+__all__ = ["ModelFittingError", "fit_budgets_process", "fit_gaussian_process", "normal_scores", "with_input_noise"]

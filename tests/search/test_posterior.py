@@ -4,19 +4,26 @@ import pytest
 import torch
 from botorch.acquisition import UpperConfidenceBound
 from botorch.models import SingleTaskGP
+from botorch.models.multitask import MultiTaskGP
 from torch import Tensor
 
 from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_gaussian_process, normal_scores, with_input_noise
+from graphnas.search.surrogate import fit_budgets_process, fit_gaussian_process, normal_scores, with_input_noise
 
 
 def random(n: int, seed: int) -> Tensor:
     return torch.randn(n, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.double)
 
 
-def process(kind: str) -> SingleTaskGP:
-    """As it is fitted, with noise of the inputs, or with a kernel that BoTorch alone knows."""
+def process(kind: str) -> SingleTaskGP | MultiTaskGP:
+    """As it is fitted, of several budgets, with noise of the inputs, or with a kernel that BoTorch alone knows."""
     X = random(20, 0)
+    if kind == "budgets":
+        budgets = [4, 12, 36] * 6 + [4, 12]
+        Y = X.sum(-1, keepdim=True) + torch.tensor([[0.3 * (budget == 4)] for budget in budgets])
+        model = fit_budgets_process(X, budgets, Y)
+        assert isinstance(model, MultiTaskGP)
+        return model.eval()
     Y = normal_scores(X.sum(-1).tolist())
     if kind == "another":
         return SingleTaskGP(X, Y, outcome_transform=None).eval()
@@ -27,14 +34,17 @@ def process(kind: str) -> SingleTaskGP:
     return model.eval()
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:Data .input features. is not contained")
-KINDS = pytest.mark.parametrize("kind", ["fitted", "noisy inputs", "another"])
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Data .input features. is not contained"),
+    pytest.mark.filterwarnings("ignore:Sparse invariant checks"),
+]
+KINDS = pytest.mark.parametrize("kind", ["fitted", "budgets", "noisy inputs", "another"])
 
 
 @KINDS
 def test_moments_are_those_of_botorch_with_and_without_pending_points(kind: str) -> None:
     model = process(kind)
-    z = torch.cat([random(7, 1), model.train_inputs[0][:2]])
+    z = torch.cat([random(7, 1), model.train_inputs[0][:2, :4]])
     for posterior in (Posterior(model), Posterior(model).believing(random(3, 2)).believing(z[:1])):
         theirs = posterior.conditioned().posterior(z)
         mean, deviation = posterior.moments(z)
