@@ -93,7 +93,7 @@ class SearchDisplay:
         if not event.feasible:
             value += " (beyond a bound)"
         if event.kind == "pruned":
-            value += f" (ended at {event.step} epochs)"
+            value += f" (ended at epoch {event.step})"
         count = parameter_count(event.metrics)
         left = self.seconds_left()
         parts = [

@@ -217,6 +217,8 @@ def search(
         if fidelity is not None:
             if len(goals.directions) > 1:
                 raise typer.BadParameter("--fidelity compares candidates by one objective; it excludes several")
+            if studies.split_sampler(kind)[1].get("acquisition") == "thompson":
+                raise typer.BadParameter("--fidelity: Thompson sampling learns from one budget only")
             try:
                 rungs = studies.Fidelity.of(fidelity, evaluator)
             except ValueError as error:

@@ -19,7 +19,7 @@ from graphnas.search.latent_sampler import LatentSampler, edit_distance, feasibi
 from graphnas.search.posterior import Posterior
 from graphnas.search.retraining import check_retrainable, retrained
 from graphnas.search.sampler import CandidateList, History, Proposal
-from graphnas.search.surrogate import ModelFittingError, normal_scores, with_input_noise
+from graphnas.search.surrogate import ModelFittingError, fit_budgets_process, normal_scores, with_input_noise
 from graphnas.spaces import Space
 
 SOURCES = ("acquisition", "sample", "edit")
@@ -51,7 +51,8 @@ class LatentBOSampler(LatentSampler):
 
     A decoder is not the inverse of its encoder, so every candidate is encoded again and judged where it truly lies.
     Known architectures are dropped, and the best of all others is proposed. Running trials count as observed at their
-    predicted mean (Desautels et al. 2014, GP-BUCB), so proposals made in parallel differ and spread. Trials may have
+    predicted mean (Desautels et al. 2014, GP-BUCB), so proposals made in parallel differ and spread. Where trials are
+    compared at several budgets (`studies.Fidelity`), one process learns from all of them. Trials may have
     constraints, as `optuna.trial.Trial.set_constraint` keeps them: candidates that likely violate one are proposed only
     where there are no others.
 
@@ -63,15 +64,15 @@ class LatentBOSampler(LatentSampler):
         space: The space to search.
         encoder: Encodes and decodes its architectures.
         acquisition: What candidates are judged by, one of `acquisition.ACQUISITIONS`: `ucb`, `log-ei`, `log-nei` or
-            `thompson`, which `make_acquisition` describes.
+            `thompson`, which `make_acquisition` describes; the last not where trials have several budgets.
         kappa: Weight of the uncertainty in `ucb` at first, which falls with the observations.
         sources: Which of the sources propose candidates.
         input_noise: Whether observations count the less, the more an architecture's latent variance makes the model
-            uncertain of them (`surrogate.with_input_noise`).
+            uncertain of them (`surrogate.with_input_noise`); not where there are several budgets.
         retrain_every: Fit the encoder anew to the best architectures with every so many finished trials
             (`retraining.retrained`); never if None. A search that is resumed retrains on the trials that it finds.
         predictor: Fits a BoTorch model with one outcome to `n x d` latent points and `n x 1` normal scores in double
-            precision; an isotropic Gaussian process if None.
+            precision; an isotropic Gaussian process if None. Several budgets have a model of their own.
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
             they say of a cell's structure, or as they are.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition. With those of
@@ -162,12 +163,9 @@ class LatentBOSampler(LatentSampler):
     def _judge(self, history: History, rng: np.random.Generator) -> _Judge:
         """What judges candidates; running trials count as observed at their predicted mean."""
         known = self.encoded({key: one.architecture for key, one in history.finished.items()})
-        signature = tuple((key, repr(one)) for key, one in history.finished.items())
+        signature = (repr(history.budgets), *((key, repr(one)) for key, one in history.finished.items()))
         if self._fitted is None or self._fitted[0] != signature:
-            model = self.predictor(known, normal_scores([one.value for one in history.finished.values()]))
-            if self.input_noise:
-                architectures = [one.architecture for one in history.finished.values()]
-                model = with_input_noise(model, self._source.variance(architectures))
+            model = self._of_budgets(history) if history.budgets else self._of_values(known, history)
             self._fitted = signature, (Posterior(model), self.constraint_models(history))
         posterior, constraints = self._fitted[1]
         if history.running:
@@ -177,6 +175,30 @@ class LatentBOSampler(LatentSampler):
         best_of = known[feasible] if feasible.any() else known
         acquisition = self._acquisition(posterior, best_of, observed=len(known), seed=seed)
         return _Judge(posterior, constraints, acquisition)
+
+    def _of_values(self, known: Tensor, history: History) -> Model:
+        model = self.predictor(known, normal_scores([one.value for one in history.finished.values()]))
+        if not self.input_noise:
+            return model
+        return with_input_noise(model, self._source.variance([one.architecture for one in history.finished.values()]))
+
+    def _of_budgets(self, history: History) -> Model:
+        """A model of what was reached at all budgets; a failed trial has reached nothing at the smallest."""
+        if self.acquisition == "thompson":
+            # BoTorch draws no paths of a process of several budgets.
+            raise ValueError("Expected acquisition ucb, log-ei or log-nei where trials have budgets, but got thompson")
+        told = {budget: dict(reached) for budget, reached in sorted(history.budgets.items())}
+        least = told[min(told)]
+        for key, one in history.finished.items():
+            if not one.values and not any(key in reached for reached in told.values()):
+                least[key] = math.nan
+        known = {**history.running, **{key: one.architecture for key, one in history.finished.items()}}
+        points = [self.encoded({key: known[key] for key in reached}) for reached in told.values()]
+        scores = [normal_scores(list(reached.values())) for reached in told.values()]
+        if len(told) == 1:
+            return self.predictor(points[0], scores[0])
+        budgets = [budget for budget, reached in told.items() for _ in reached]
+        return fit_budgets_process(torch.cat(points), budgets, torch.cat(scores))
 
     def _acquisition(self, posterior: Posterior, known: Tensor, *, observed: int, seed: int) -> Acquisition:
         return make_acquisition(self.acquisition, posterior, known, observed=observed, kappa=self.kappa, seed=seed)

@@ -67,6 +67,7 @@ class LatentSampler(CellSampler):
         if len(history.hashes) < self.n_startup_trials:
             return self.random_proposal(history, rng)
         told = [one.values for one in history.finished.values()]
+        told += [(value,) for reached in history.budgets.values() for value in reached.values()]
         finite = [values for values in told if values]
         if len(finite) < 2:
             return self.random_proposal(history, rng, "fallback: fewer than two finite values")

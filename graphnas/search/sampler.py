@@ -31,6 +31,9 @@ from graphnas.spaces.space import ARCHITECTURE_KEY, HASH_KEY
 SOURCE_KEY = "graphnas:source"
 """Trial attribute that says what proposed the architecture."""
 
+BUDGETS_KEY = "graphnas:budgets"
+"""Trial attribute with what a trial has reached at each budget so far, where there are several."""
+
 _CLAIMS = 8  # proposals a trial makes before it accepts one that another process claimed at the same moment
 _DRAWS = (16, 64, 256, 1024, 4096)  # random architectures looked through for one that is new
 
@@ -97,6 +100,9 @@ class History:
     """Architectures with at least one finished trial, failed ones included."""
     running: Mapping[str, Architecture]
     """Architectures that wait for their first value."""
+    budgets: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """Where trials are compared at several budgets: by budget, what architectures have reached at it, larger is better,
+    by hash. Those that ended at a smaller budget are finished and have no values; some are running."""
 
     def feasible(self) -> NDArray[np.bool_]:
         """Which of the finished architectures violate no constraint, in their order."""
@@ -257,6 +263,7 @@ class CellSampler(BaseSampler):
         signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
         values: dict[str, list[tuple[float, ...]]] = {}
         constraints: dict[str, dict[str, float]] = {}
+        budgets: dict[int, dict[str, float]] = {}
         known: dict[str, Architecture] = {}
         for trial in trials:
             entry = self._architecture(trial) if trial.number != number else None
@@ -264,9 +271,14 @@ class CellSampler(BaseSampler):
                 continue
             architecture, key = entry
             known.setdefault(key, architecture)
+            reached: Mapping[str, float] = trial.user_attrs.get(BUDGETS_KEY, {})
+            for budget, value in reached.items():
+                budgets.setdefault(int(budget), {})[key] = signs[0] * value
             if trial.state.is_finished():
                 told = values.setdefault(key, [])
-                if trial.state != TrialState.FAIL and trial.values and all(map(math.isfinite, trial.values)):
+                # The value of a trial that ended at a small budget is not to be compared with others.
+                whole = trial.state == TrialState.COMPLETE or (trial.state == TrialState.PRUNED and not reached)
+                if whole and trial.values and all(map(math.isfinite, trial.values)):
                     told.append(tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)))
                 if trial.constraints:
                     constraints[key] = dict(trial.constraints)
@@ -274,7 +286,7 @@ class CellSampler(BaseSampler):
         for key, told in values.items():
             means = tuple(sum(column) / len(told) for column in zip(*told, strict=True))
             finished[key] = Observation(known[key], key, means, constraints.get(key, {}))
-        return History(finished, {key: known[key] for key in known.keys() - finished.keys()})
+        return History(finished, {key: known[key] for key in known.keys() - finished.keys()}, budgets)
 
     def _architecture(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:
         """Architecture and hash of a trial of this space, None for other trials."""

@@ -124,6 +124,8 @@ def _fitted(model: SingleTaskGP | MultiTaskGP) -> Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizationWarning)
         warnings.simplefilter("ignore", BotorchWarning)
+        # Torch says so once a process when the relations of budgets are first looked up.
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled", UserWarning)
         fit_gpytorch_mll(
             ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": 50}}
         )

@@ -152,6 +152,8 @@ class _Lease:
     """Steps that the attempt which got furthest has reported, this one not included."""
     rung: int = 0
     """Index of the budget under way."""
+    values: dict[str, float] = field(default_factory=dict)
+    """What was reached at each smaller budget."""
     spent: tuple[float, float] = (0.0, 0.0)
     """Seconds and cost of smaller budgets."""
 
@@ -249,6 +251,7 @@ class _Coordinator:
             )
             if self.fidelity is not None:
                 lease.rung = trial.user_attrs.get("graphnas:rung", self.fidelity.first(self.study, trial))
+                lease.values = dict(trial.user_attrs.get("graphnas:budgets", {}))
                 lease.spent = tuple(trial.user_attrs.get("graphnas:spent", lease.spent))
             self._acquit(lease, trial.user_attrs.get("graphnas:lease", {}))
             if "graphnas:source" not in trial.user_attrs:
@@ -367,8 +370,7 @@ class _Coordinator:
     def _climb(self, lease: _Lease, result: Result, values: tuple[float, ...], constraints: Mapping[str, float]) -> int:
         """Compare a candidate at a smaller budget; 1 if its trial ends there, 0 if it goes on to the next."""
         assert self.fidelity is not None
-        budget = self.fidelity.budgets[lease.rung]
-        self.study._storage.set_trial_intermediate_value(lease.trial_id, budget, values[0])
+        self._reach(lease, values[0])
         if self.fidelity.ends(self.study, lease.trial_id):
             self._complete(lease, result, values, constraints, pruned=True)
             return 1
@@ -392,6 +394,14 @@ class _Coordinator:
             for name, figure in zip(bounds, engines.objective_values(result, tuple(bounds)), strict=True):
                 found[f"{name} {side} {bounds[name]:g}"] = sign * (figure - bounds[name])
         return found
+
+    def _reach(self, lease: _Lease, value: float) -> None:
+        """Write what a trial has reached at its budget, for the pruner and for samplers."""
+        assert self.fidelity is not None
+        budget = self.fidelity.budgets[lease.rung]
+        lease.values[str(budget)] = value
+        self._set(lease, "budgets", lease.values)
+        self.study._storage.set_trial_intermediate_value(lease.trial_id, budget, value)
 
     def _complete(
         self,
@@ -418,11 +428,11 @@ class _Coordinator:
                 for name, path in result.predictions.items()
             }
             self._set(lease, "predictions", {name: str(path) for name, path in paths.items()})
-        steps = dict(enumerate(_objective_curve(result), start=1)) if len(values) == 1 else {}
         if self.fidelity is not None:
-            steps = {self.fidelity.budgets[lease.rung]: values[0]}
-        for step, value in steps.items():
-            self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
+            self._reach(lease, values[0])
+        elif len(values) == 1:
+            for step, value in enumerate(_objective_curve(result), start=1):
+                self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
         if pruned:
             self.study.tell(lease.number, state=TrialState.PRUNED)
         else:

@@ -227,6 +227,28 @@ def test_a_recipe_is_kept_with_its_search(cells: Path, tmp_path: Path) -> None:
     assert "--recipe says how to train; it goes with --task" in wrong.stderr
 
 
+def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    settings = ("--task", "digits", "--images", 200, "--workers", 0, "--device", "cpu", "--epochs", 4)
+    result = run("search", "nasbench101", *settings, "--fidelity", "halving:factor=2", "--trials", 12, "--out", folder)
+    assert result.exit_code == 0, result.stderr
+    assert "(ended at epoch 1)" in result.stdout
+    again = run("search", "--resume", folder, "--trials", 13, "--device", "cpu", "--json")
+    record = json.loads(again.stdout)
+    assert (record["trials"], record["failed"]) == (13, 0)
+    assert 1 <= record["pruned"] <= 12
+    assert not [source for source in record["sources"] if source.startswith("fallback")]
+    for options, message in (
+        (("--fidelity", "band"), "--fidelity: Expected fidelity to be one of hyperband, halving, but got 'band'"),
+        (("--fidelity", "halving", "--minimize", "macs"), "--fidelity compares candidates by one objective"),
+        (("--fidelity", "halving", "--sampler", "latent-bo:acquisition=thompson"), "Thompson sampling learns from one"),
+    ):
+        wrong = run("search", "nasbench101", *settings, *options, "--out", tmp_path / "wrong")
+        assert wrong.exit_code == 2
+        assert message in " ".join(wrong.stderr.replace("│", " ").split())
+        assert not (tmp_path / "wrong").exists()
+
+
 def test_evaluating_and_exporting_a_trained_cell(cells: Path, tmp_path: Path) -> None:
     result = run("evaluate", cells, "--task", "digits", "--epochs", 1, "--device", "cpu", "--json")
     assert result.exit_code == 0, result.stderr
