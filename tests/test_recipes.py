@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from graphnas.analysis import TrainingSplit, draw_pairs
 from graphnas.cell import Architecture, Cell, to_arrays
 from graphnas.encoders.decoder import decision_masks
+from graphnas.evaluate import Result, data_folder
+from graphnas.formats.nasbench201 import from_string
 from graphnas.spaces import Space
+from graphnas.studies import Fidelity
 
 RUNS = Path(__file__).parent.parent / "runs"
 
@@ -278,3 +282,45 @@ def test_the_recipe_of_the_pareto_set_counts_classes_and_their_hypervolume(
     assert len(found) == len(set(found)) == 30
     assert 0 < objectives.share(found[:10]) <= objectives.share(found) < 1
     assert objectives.share(list(range(len(table.rows)))) == pytest.approx(1)
+
+
+@pytest.mark.skipif(not (data_folder() / "spikenas_cifar10.parquet").is_file(), reason="spikenas_cifar10.parquet")
+def test_curves_are_found_by_the_operations_of_the_edges() -> None:
+    recipe = _recipe("hyperband_tables")
+    space = Space.load("nasbench201")
+    curves = recipe.Curves(space)
+    edges = ["none", "nor_conv_1x1", "skip_connect", "avg_pool_3x3", "nor_conv_3x3", "none"]
+    # (0,1), (0,2), (1,2), (0,3), (1,3), (2,3) in the string; the table has (0,3) before (1,2).
+    cell = from_string("|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|".format(*edges))
+    row = curves.row(Architecture("nasbench201", (cell,)))
+    assert row == 0 + 2 * 5 + 4 * 25 + 1 * 125 + 3 * 625 + 0 * 3125
+    table = pq.read_table(data_folder() / "spikenas_cifar10.parquet").sort_by("index")
+    assert table["ops"][row].as_py() == [0, 2, 4, 1, 3, 0]
+    part = curves.evaluate(Architecture("nasbench201", (cell,)), budget=100, until=33)
+    assert part.value == pytest.approx(table["val_acc"][row].as_py()[32] / 100)
+    assert (part.budget, part.cost) == (33, pytest.approx(curves.seconds[row] * 0.33))
+
+
+class Threes:
+    """Values cells by their 3 x 3 convolutions, as trained for 3 epochs or 9."""
+
+    name = "threes"
+    epochs = 9
+    budgets = (3, 9)
+
+    def evaluate(self, architecture: Architecture, *, budget: int | None = None, **settings: Any) -> Result:
+        epochs = budget or self.epochs
+        value = architecture.cells[0].ops.count("conv3x3") / 10 - 1 / epochs
+        return Result(value, cost=3600.0 * epochs / 9, budget=epochs)
+
+
+@pytest.mark.parametrize(("method", "trials"), [("random", 5), ("random + hyperband", 6)])
+def test_the_time_of_a_search_is_that_of_its_trainings(space: Space, method: str, trials: int) -> None:
+    recipe = _recipe("hyperband_tables")
+    evaluator = Threes()
+    fidelity = Fidelity.of("hyperband", evaluator)
+    benchmark = recipe.Benchmark(space, evaluator, None, fidelity, threshold=0.05, hours=1.0)
+    found = recipe.search(benchmark, method, None, 0, trainings=5.0)
+    assert found["trials"] >= trials
+    assert found["hours_to_top"] == found["trainings_to_top"]
+    assert found["best_10"] == found["best_30"] > 0
