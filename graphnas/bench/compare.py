@@ -19,7 +19,8 @@ from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summa
 RUNS = "runs.jsonl"
 """File of finished searches, one a line, that a comparison goes on from."""
 
-_worker: dict[str, Any] = {}  # a worker's benchmarks and encoders by name
+_benchmarks: dict[str, Benchmark] = {}  # a worker's, by protocol
+_encoders: dict[str, Any] = {}  # a worker's, by name
 
 
 def compare(
@@ -151,16 +152,16 @@ def _search(protocol: Protocol, method: str, seed: int, encoder: str | None) -> 
 
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if protocol.name not in _worker:
-        _worker[protocol.name] = open_benchmark(protocol)
-    benchmark: Benchmark = replace(_worker[protocol.name], protocol=protocol)
+    if protocol.name not in _benchmarks:
+        _benchmarks[protocol.name] = open_benchmark(protocol)
+    benchmark = replace(_benchmarks[protocol.name], protocol=protocol)
     model = None
     if encoder is not None:
         from graphnas.encoders import CellAutoencoder
 
-        if encoder not in _worker:
-            _worker[encoder] = CellAutoencoder.from_pretrained(encoder, space=benchmark.space)
-        model = _worker[encoder]
+        if encoder not in _encoders:
+            _encoders[encoder] = CellAutoencoder.from_pretrained(encoder, space=benchmark.space)
+        model = _encoders[encoder]
     return run_search(benchmark, method, seed, encoder=model)
 
 

@@ -62,9 +62,10 @@ def run_search(
 ) -> Run:
     """One search with one seed.
 
-    A batch of proposals is asked for, looked up and told. A proposal of a class that was queried before, or of one that
-    is not among the candidates, uses up no query; its trial gets the known value or fails. After fifty of these in a
-    row a random new architecture is queried instead, and its source says so.
+    A batch of proposals is asked for, looked up and told. A proposal of a class that was queried before uses up no
+    query; its trial gets the known value. After fifty of these in a row a random new architecture is queried instead,
+    and its source says so. Optuna's own samplers heed no list of candidates: in place of what they propose, the new one
+    that differs from it in the fewest decisions is queried and told.
 
     Args:
         benchmark: The protocol with its data.
@@ -87,29 +88,40 @@ def run_search(
     found: list[tuple[Architecture, float, str]] = []
     repeats = in_a_row = 0
     while len(found) < queries:
-        batch: list[tuple[Trial, float | None]] = []
+        batch: list[tuple[Trial, float, Architecture | None]] = []
         asked = 0
         while asked < min(protocol.batch, queries - len(found)):
             trial = study.ask()
             architecture = space.suggest(trial)
             key = space.hash(architecture)
-            listed = benchmark.candidates is None or key in benchmark.candidates.architectures
-            if key in values or not listed:
+            listed, other = benchmark.candidates, None
+            if listed is not None and key not in listed.architectures:
+                key = benchmark.nearest(architecture, values)
+                other = listed.architectures[key]
+            if key in values:
                 repeats, in_a_row = repeats + 1, in_a_row + 1
-                batch.append((trial, values.get(key)))
+                batch.append((trial, values[key], None))
                 if in_a_row % _REPEATS == 0:
                     study.enqueue_trial(space.parameters(_random_new(benchmark, values, (seed, len(found)))))
                 continue
-            if benchmark.candidates is not None:
+            if listed is not None:
                 # The class may have several members; the listed one was measured.
-                architecture = benchmark.candidates.architectures[key]
+                architecture = listed.architectures[key]
             values[key] = benchmark.value(architecture)
-            batch.append((trial, values[key]))
+            batch.append((trial, values[key], other))
             source = trial.user_attrs.get("graphnas:source", method)
             found.append((architecture, values[key], "random: repeated proposals" if in_a_row >= _REPEATS else source))
             asked, in_a_row = asked + 1, 0
-        for trial, value in batch:
-            study.tell(trial, value, state=TrialState.FAIL if value is None else None)
+        for trial, value, other in batch:
+            if other is None:
+                study.tell(trial, value)
+            else:
+                study.tell(trial, state=TrialState.FAIL)
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=space.parameters(other), distributions=space.distributions(), value=value
+                    )
+                )
     seconds = time.process_time() - started
     best = np.maximum.accumulate([value for _, value, _ in found])
     # The architecture that holds the record after each query.

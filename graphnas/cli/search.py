@@ -18,12 +18,19 @@ from graphnas.cli.console import (
     Failed,
     JsonOption,
     LimitOption,
-    choose_device,
     complain,
     console,
     open_space,
     read_limits,
     set_threads,
+)
+from graphnas.cli.engine import (
+    AddressOption,
+    EngineChoice,
+    EngineOption,
+    GpusOption,
+    TimeoutOption,
+    WorkersOption,
 )
 from graphnas.cli.goals import AtLeastOption, AtMostOption, Goals, MaximizeOption, MinimizeOption
 from graphnas.cli.objectives import (
@@ -98,12 +105,11 @@ def search(
     keep: Annotated[
         int | None, typer.Option("--keep", min=1, help="Networks that are kept, those of the best; 5 if not given.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Worker processes; 0 evaluates in this one. 2 by default.")
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", min=1, help="Seconds after which a candidate is killed.")
-    ] = None,
+    workers: WorkersOption = None,
+    timeout: TimeoutOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
+    gpus: GpusOption = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0, help="Minutes after which no further candidate starts.")
     ] = None,
@@ -178,7 +184,6 @@ def search(
             },
             "search": {
                 "trials": trials or 40,
-                "workers": 2 if workers is None else workers,
                 "keep": keep or 5,
                 "fidelity": fidelity,
             },
@@ -186,8 +191,7 @@ def search(
         study = None
     table = settings["search"]
     n_trials = trials or int(table["trials"])
-    workers = int(table["workers"]) if workers is None else workers
-    timeout = table.get("timeout") if timeout is None else timeout
+    where = EngineChoice.of(table, kind=engine, workers=workers, timeout=timeout, address=address, gpus=gpus)
     keep = keep or int(table.get("keep", 5))
     objective = settings["evaluator"]["objective"]
     prepare = partial(
@@ -200,7 +204,7 @@ def search(
         predictions=bool(settings["evaluator"].get("predictions")),
         further=goals.metrics,
         # A table answers without computing; asking torch for devices would only cost time.
-        device=choose_device(device) if objective.startswith("task") else "cpu",
+        device=where.device(device) if objective.startswith("task") else "cpu",
     )
     rungs = None
     if study is not None:
@@ -229,7 +233,7 @@ def search(
             complain(f"{kind} proposes without regard to the bounds; {', '.join(studies.HEED_BOUNDS)} heed them")
         # The table's own choice is written down too: another file may choose another metric.
         settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
-        settings["search"]["timeout"] = timeout
+        settings["search"] |= where.settings
         folder, study = create_search(out, word, loaded, evaluator, settings, goals, init)
     screen = console()
     try:
@@ -242,8 +246,7 @@ def search(
                     None if as_json else screen,
                     check,
                     n_trials=n_trials,
-                    workers=workers,
-                    timeout=timeout,
+                    where=where,
                     minutes=minutes,
                     keep=keep,
                     fidelity=rungs,
@@ -264,15 +267,13 @@ def _run(
     check: Callable[[], None],
     *,
     n_trials: int,
-    workers: int,
-    timeout: float | None,
+    where: EngineChoice,
     minutes: float | None,
     keep: int,
     fidelity: Fidelity | None,
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
-    from graphnas.engines import LocalProcesses
 
     with contextlib.ExitStack() as stack:
         display = None
@@ -287,9 +288,10 @@ def _run(
                     label=" / ".join(studies.labels(study, value_label(evaluator))),
                 )
             )
-        # No more workers than there are trials to do; one that a killed search has begun is done in any case.
-        workers = min(workers, max(1, n_trials - len(studies.finished(study))))
-        engine = stack.enter_context(LocalProcesses(workers, 1, timeout)) if workers else None
+        try:
+            executor = stack.enter_context(where.start(n_trials - len(studies.finished(study))))
+        except ImportError as error:
+            raise Failed(str(error)) from None
 
         def on_event(event: studies.Event) -> None:
             check()
@@ -301,7 +303,7 @@ def _run(
             space,
             evaluator,
             n_trials=n_trials,
-            executor=engine,
+            executor=executor,
             timeout=None if minutes is None else minutes * 60,
             fidelity=fidelity,
             keep=keep,

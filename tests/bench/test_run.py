@@ -52,12 +52,26 @@ def test_a_search_counts_each_class_once_and_is_a_function_of_its_seed(method: s
 def test_a_list_of_candidates_is_all_that_is_queried() -> None:
     listed = CandidateList(SPACE, SPACE.sample(30, np.random.default_rng(0)))
     run = run_search(benchmark(listed), "tpe", 0)
-    assert Architecture.from_json(run.records[-1][1]) in listed.architectures.values()
-    assert run.repeats > 0
-    assert "random: repeated proposals" in run.source
+    assert all(Architecture.from_json(text) in listed.architectures.values() for _, text in run.records)
     few = CandidateList(SPACE, SPACE.sample(5, np.random.default_rng(0)))
     with pytest.raises(ValueError, match="Expected more architectures than queries, but all 5 found were queried"):
         run_search(benchmark(few), "random", 0)
+
+
+def test_the_nearest_candidate_stands_for_another_architecture() -> None:
+    listed = CandidateList(SPACE, SPACE.sample(30, np.random.default_rng(0)))
+    one = benchmark(listed)
+    (other,) = SPACE.sample(1, np.random.default_rng(1))
+    differ = {
+        key: int((SPACE.decisions(architecture) != SPACE.decisions(other)).sum())
+        for key, architecture in listed.architectures.items()
+    }
+    first = one.nearest(other, ())
+    assert differ[first] == min(differ.values())
+    assert one.nearest(other, {first}) != first
+    assert one.nearest(listed.architectures[first], ()) == first
+    with pytest.raises(ValueError, match="all 30 found"):
+        one.nearest(other, set(listed.hashes))
 
 
 def test_wrong_names_and_numbers_are_refused() -> None:

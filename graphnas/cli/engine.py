@@ -1,0 +1,121 @@
+"""Where the candidates of `graphnas search` are evaluated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from graphnas.cli.console import Device, choose_device
+
+
+class EngineName(StrEnum):
+    """Engines by name."""
+
+    local = "local"
+    ray = "ray"
+
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Candidates at a time, each in a process of its own; 0 evaluates in this one. 2 by default; with Ray as "
+        "many as the cluster has room for.",
+    ),
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", min=1, help="Seconds after which a candidate is killed.")
+]
+EngineOption = Annotated[
+    EngineName | None,
+    typer.Option("--engine", help="Evaluate in processes of this machine, or as tasks of a Ray cluster."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Ray cluster to use, auto for that of this machine; started anew if not given."),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option("--gpus-per-trial", min=0, help="GPUs of each Ray task; of a fraction several share one."),
+]
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """What is asked for; a search keeps it, and each time it goes on it can be changed."""
+
+    kind: str = "local"
+    """One of `EngineName`."""
+    workers: int | None = None
+    """Candidates at a time; None for the engine's default."""
+    timeout: float | None = None
+    """Seconds after which a candidate is killed."""
+    address: str | None = None
+    """Address of a Ray cluster; None starts one."""
+    gpus: float = 0.0
+    """GPUs of each Ray task."""
+
+    @classmethod
+    def of(
+        cls,
+        settings: Mapping[str, Any],
+        *,
+        kind: EngineName | None,
+        workers: int | None,
+        timeout: float | None,
+        address: str | None,
+        gpus: float | None,
+    ) -> EngineChoice:
+        """What the options say, and where they say nothing the table `search` of the settings."""
+        chosen = cls(
+            kind=str(kind.value) if kind is not None else settings.get("engine", "local"),
+            workers=settings.get("workers") if workers is None else workers,
+            timeout=settings.get("timeout") if timeout is None else timeout,
+            address=settings.get("address") if address is None else address,
+            gpus=settings.get("gpus_per_trial", 0.0) if gpus is None else gpus,
+        )
+        if chosen.kind != EngineName.ray and (address is not None or gpus is not None):
+            raise typer.BadParameter("--address and --gpus-per-trial are of a cluster; they go with --engine ray")
+        if chosen.kind == EngineName.ray and workers == 0:
+            raise typer.BadParameter("--workers 0 evaluates in this process; --engine ray needs 1 or more")
+        return chosen
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `config.toml` keeps."""
+        return {
+            "workers": 2 if self.workers is None and self.kind == EngineName.local else self.workers,
+            "timeout": self.timeout,
+            "engine": None if self.kind == EngineName.local else self.kind,
+            "address": self.address,
+            "gpus_per_trial": self.gpus or None,
+        }
+
+    def device(self, device: Device) -> str:
+        """The torch device of evaluations; the machine that coordinates a cluster needs no GPU."""
+        return "cuda" if self.gpus and device is not Device.cpu else choose_device(device)
+
+    def start(self, left: int) -> AbstractContextManager[Executor | None]:
+        """The engine, for so many trials that are left; None evaluates in this process.
+
+        Raises:
+            EngineError: if there is no cluster, or no room in it.
+            ImportError: if Ray is not installed.
+        """
+        from graphnas.engines import LocalProcesses, RayTasks
+
+        # No more workers than there are trials to do; one that a killed search has begun is done in any case.
+        workers = None if self.workers is None else min(self.workers, max(1, left)) if self.workers else 0
+        if self.kind == EngineName.ray:
+            return RayTasks(self.address, workers=workers, gpus=self.gpus, timeout=self.timeout)
+        if workers == 0:
+            return contextlib.nullcontext()
+        return LocalProcesses(2 if workers is None else workers, 1, self.timeout)
