@@ -249,6 +249,31 @@ def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
         assert not (tmp_path / "wrong").exists()
 
 
+def test_engines_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for options, message in (
+        (("--address", "auto"), "they go with --engine ray"),
+        (("--gpus-per-trial", 0.5), "they go with --engine ray"),
+        (("--engine", "ray", "--workers", 0), "--engine ray needs 1 or more"),
+    ):
+        wrong = run("search", "nasbench101", "--task", "digits", *options, "--out", tmp_path / "found")
+        assert wrong.exit_code == 2
+        assert message in " ".join(wrong.stderr.replace("│", " ").split())
+        assert not (tmp_path / "found").exists()
+
+
+@pytest.mark.slow
+def test_a_search_runs_on_a_ray_cluster_of_its_own(small_space: Path, small_table: Path, tmp_path: Path) -> None:
+    settings = ("--objective", f"table:{small_table}", "--sampler", "random", "--engine", "ray", "--workers", 2)
+    command = ("search", small_space, *settings, "--trials", 6, "--out", tmp_path / "found", "--json")
+    # In a process of its own, as Ray changes the process that it is started in.
+    words = [sys.executable, "-m", "graphnas", *map(str, command)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trials"] == 6
+    search = tomllib.loads((tmp_path / "found" / "config.toml").read_text())["search"]
+    assert (search["engine"], search["workers"]) == ("ray", 2)
+
+
 def test_evaluating_and_exporting_a_trained_cell(cells: Path, tmp_path: Path) -> None:
     result = run("evaluate", cells, "--task", "digits", "--epochs", 1, "--device", "cpu", "--json")
     assert result.exit_code == 0, result.stderr
