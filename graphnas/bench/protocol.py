@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graphnas.cell import Architecture
 from graphnas.evaluate import Table, TableEvaluator, open_table
@@ -88,27 +86,6 @@ class Benchmark:
     """Architectures that proposals are restricted to; None for the whole space."""
     optimum: float
     """Largest value that can be queried, a fraction."""
-
-    @cached_property
-    def _decisions(self) -> NDArray[np.int8]:
-        assert self.candidates is not None
-        topology, cells = self.space.topology, self.space.to_arrays(list(self.candidates.architectures.values()))
-        decisions: NDArray[np.int8] = topology.encode(topology.simplify(cells))
-        return decisions.reshape(len(self.candidates.hashes), -1)
-
-    def nearest(self, architecture: Architecture, known: Container[str]) -> str:
-        """Hash of the candidate outside `known` that differs from an architecture in the fewest decisions.
-
-        Raises:
-            ValueError: if all candidates are known.
-        """
-        assert self.candidates is not None
-        differ = (self._decisions != self.space.decisions(architecture)).sum(1)
-        hashes = self.candidates.hashes
-        for row in np.argsort(differ, kind="stable").tolist():
-            if hashes[row] not in known:
-                return str(hashes[row])
-        raise ValueError(f"Expected more architectures than queries, but all {len(hashes):,} found were queried")
 
     def value(self, architecture: Architecture) -> float:
         """What a query returns, a fraction."""

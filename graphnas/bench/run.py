@@ -96,7 +96,9 @@ def run_search(
             key = space.hash(architecture)
             listed, other = benchmark.candidates, None
             if listed is not None and key not in listed.architectures:
-                key = benchmark.nearest(architecture, values)
+                key = next((one for one in listed.nearest(architecture) if one not in values), "")
+                if not key:
+                    raise _exhausted(values)
                 other = listed.architectures[key]
             if key in values:
                 repeats, in_a_row = repeats + 1, in_a_row + 1
@@ -153,7 +155,11 @@ def _random_new(benchmark: Benchmark, known: Mapping[str, float], entropy: tuple
         for row, key in enumerate(space.hashes(cells)):
             if key not in known:
                 return space.from_arrays(space.take(cells, np.array([row])))[0]
-    raise ValueError(f"Expected more architectures than queries, but all {len(known):,} found were queried")
+    raise _exhausted(known)
+
+
+def _exhausted(known: Mapping[str, float]) -> ValueError:
+    return ValueError(f"Expected more architectures than queries, but all {len(known):,} found were queried")
 
 
 def _known(value: float) -> float | None:

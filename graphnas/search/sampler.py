@@ -8,11 +8,12 @@ function of the trials and can be lost at any time.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import zlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ BUDGETS_KEY = "graphnas:budgets"
 """Trial attribute with what a trial has reached at each budget so far, where there are several."""
 
 _CLAIMS = 8  # proposals a trial makes before it accepts one that another process claimed at the same moment
+_NEAREST = 24  # candidates that stand for the edits of one that has none on the list
 _DRAWS = (16, 64, 256, 1024, 4096)  # random architectures looked through for one that is new
 
 
@@ -62,6 +64,18 @@ class CandidateList:
         self.architectures: Mapping[str, Architecture] = first
         """By `Space.hash`."""
         self.hashes = tuple(first)
+        self._space = space
+
+    @cached_property
+    def _decisions(self) -> NDArray[np.int8]:
+        topology, cells = self._space.topology, self._space.to_arrays(list(self.architectures.values()))
+        decisions: NDArray[np.int8] = topology.encode(topology.simplify(cells))
+        return decisions.reshape(len(self.hashes), -1)
+
+    def nearest(self, architecture: Architecture) -> Iterator[str]:
+        """Hashes of all, those that differ from an architecture of the space in the fewest decisions first."""
+        differ = (self._decisions != self._space.decisions(architecture)).sum(1)
+        return (self.hashes[row] for row in np.argsort(differ, kind="stable"))
 
 
 class Proposal(NamedTuple):
@@ -225,13 +239,19 @@ class CellSampler(BaseSampler):
         return Proposal(architectures[0], hashes[0], "fallback: no new architecture")
 
     def neighbours(self, architecture: Architecture, key: str) -> list[tuple[Architecture, str]]:
-        """Architectures one edit away that may be proposed, with their hashes; cached by the hash `key`."""
+        """Architectures one edit away that may be proposed, with their hashes; cached by the hash `key`.
+
+        If none of them is on the list of candidates, those on it that differ in the fewest decisions.
+        """
         if key not in self._neighbours:
             found = self.space.neighbours(architecture)
             pairs = list(zip(found, self.space.hashes(found), strict=True))
             if self.candidates is not None:
                 listed = self.candidates.architectures
-                pairs = [(listed[other], other) for _, other in pairs if other in listed]
+                keys = [other for _, other in pairs if other in listed]
+                if not keys:
+                    keys = list(itertools.islice(self.candidates.nearest(architecture), _NEAREST + 1))
+                pairs = [(listed[other], other) for other in keys if other != key]
             self._neighbours[key] = pairs
         return self._neighbours[key]
 

@@ -58,22 +58,6 @@ def test_a_list_of_candidates_is_all_that_is_queried() -> None:
         run_search(benchmark(few), "random", 0)
 
 
-def test_the_nearest_candidate_stands_for_another_architecture() -> None:
-    listed = CandidateList(SPACE, SPACE.sample(30, np.random.default_rng(0)))
-    one = benchmark(listed)
-    (other,) = SPACE.sample(1, np.random.default_rng(1))
-    differ = {
-        key: int((SPACE.decisions(architecture) != SPACE.decisions(other)).sum())
-        for key, architecture in listed.architectures.items()
-    }
-    first = one.nearest(other, ())
-    assert differ[first] == min(differ.values())
-    assert one.nearest(other, {first}) != first
-    assert one.nearest(listed.architectures[first], ()) == first
-    with pytest.raises(ValueError, match="all 30 found"):
-        one.nearest(other, set(listed.hashes))
-
-
 def test_wrong_names_and_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Expected a sampler out of latent-bo, .*, but got 'x'"):
         run_search(benchmark(), "x", 0)

@@ -141,6 +141,25 @@ def test_failed_pruned_and_lost_trials_are_survived_and_not_repeated(make: Make,
     assert len(set(attributes(study, "hash"))) == 16
 
 
+def test_a_sparse_list_has_the_nearest_for_neighbours(space: Space) -> None:
+    listed = CandidateList(space, space.sample(40, np.random.default_rng(0)))
+    sampler = RegularizedEvolutionSampler(space, candidates=listed, seed=0)
+    for key, architecture in listed.architectures.items():
+        others = [other for _, other in sampler.neighbours(architecture, key)]
+        edits = set(space.hashes(space.neighbours(architecture))) & set(listed.hashes)
+        if edits - {key}:
+            assert set(others) == edits - {key}
+            continue
+        differ = {
+            other: int((space.decisions(architecture) != space.decisions(one)).sum())
+            for other, one in listed.architectures.items()
+            if other != key
+        }
+        assert len(others) == 24
+        assert [differ[other] for other in others] == sorted(differ.values())[:24]
+        assert next(listed.nearest(architecture)) == key
+
+
 def test_exhausted_space_repeats_and_says_so(small: Space) -> None:
     encoder = NearestCell(small, 50)
     for sampler in (
