@@ -1,7 +1,8 @@
 """Write runs/RESULTS.md from runs/results/*.json: what was measured, beside what was known before.
 
 A file is what a recipe in this folder wrote, or `graphnas encoders evaluate NAME --out runs/results/encoder_NAME.json`,
-or results.json of a folder of `graphnas bench` under the name bench.json, with its timings.json as bench.timings.json.
+or results.json of a folder of `graphnas bench` under the name bench_PROTOCOL.json, with its timings.json as
+bench_PROTOCOL.timings.json.
 
 python runs/results_table.py
 """
