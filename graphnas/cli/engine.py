@@ -101,7 +101,9 @@ class EngineChoice:
 
     def device(self, device: Device) -> str:
         """The torch device of evaluations; the machine that coordinates a cluster needs no GPU."""
-        return "cuda" if self.gpus and device is not Device.cpu else choose_device(device)
+        if self.kind == EngineName.ray:
+            return "cuda" if device is Device.cuda or (self.gpus and device is Device.auto) else "cpu"
+        return choose_device(device)
 
     def start(self, left: int) -> AbstractContextManager[Executor | None]:
         """The engine, for so many trials that are left; None evaluates in this process.
@@ -113,9 +115,10 @@ class EngineChoice:
         from graphnas.engines import LocalProcesses, RayTasks
 
         # No more workers than there are trials to do; one that a killed search has begun is done in any case.
-        workers = None if self.workers is None else min(self.workers, max(1, left)) if self.workers else 0
+        most = max(1, left)
         if self.kind == EngineName.ray:
+            workers = min(self.workers, most) if self.workers else None
             return RayTasks(self.address, workers=workers, gpus=self.gpus, timeout=self.timeout)
-        if workers == 0:
+        if self.workers == 0:
             return contextlib.nullcontext()
-        return LocalProcesses(2 if workers is None else workers, 1, self.timeout)
+        return LocalProcesses(min(2 if self.workers is None else self.workers, most), 1, self.timeout)

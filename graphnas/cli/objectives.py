@@ -115,6 +115,8 @@ def make_evaluator(
     if kind == "table":
         if recipe is not None:
             raise typer.BadParameter("--recipe says how to train; it goes with --task")
+        if predictions:
+            raise typer.BadParameter("--predictions are those of trained networks; they go with --task")
         table = open_table(space.name, name or None)
         for one in (*([] if metric is None else [metric]), *further):
             if one not in table.metrics:

@@ -18,6 +18,7 @@ from graphnas.cli.console import (
     Failed,
     JsonOption,
     LimitOption,
+    choose_device,
     complain,
     console,
     open_space,
@@ -140,6 +141,7 @@ def search(
     import optuna
 
     from graphnas import studies
+    from graphnas.evaluate import TrainingEvaluator
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if resume is not None:
@@ -221,6 +223,8 @@ def search(
         if fidelity is not None:
             if len(goals.directions) > 1:
                 raise typer.BadParameter("--fidelity compares candidates by one objective; it excludes several")
+            if goals.at_most or goals.at_least:
+                raise typer.BadParameter("--fidelity compares candidates by their values alone; it excludes bounds")
             if studies.split_sampler(kind)[1].get("acquisition") == "thompson":
                 raise typer.BadParameter("--fidelity: Thompson sampling learns from one budget only")
             try:
@@ -254,6 +258,9 @@ def search(
             except studies.TooManyFailures as error:
                 report = write_report(folder, study, loaded, evaluator)
                 raise Failed(f"{error}; see {report}; graphnas search --resume {folder} goes on") from None
+            if isinstance(evaluator, TrainingEvaluator):
+                # Tasks of a cluster may have had a GPU where this machine has none.
+                evaluator.device = choose_device(Device.auto if device is Device.cuda else device)
             conclude(folder, study, loaded, evaluator, screen, as_json)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; graphnas search --resume {folder} goes on") from None

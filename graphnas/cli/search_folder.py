@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from graphnas.cli.console import BadData, Failed, complain
+from graphnas.cli.engine import EngineName
 from graphnas.cli.goals import Goals
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def read_settings(folder: Path) -> dict[str, Any]:
     check = partial(studies.setting, folder, settings)
     check("search.trials", int, least=1)
     check("search.workers", int, least=0, optional=True)
-    check("search.engine", str, optional=True)
+    engine = check("search.engine", str, optional=True)
+    if engine not in (None, *EngineName):
+        known = ", ".join(EngineName)
+        raise studies.StudyError(f"{folder / studies.CONFIG}: search.engine: expected {known}, but got {engine!r:.200}")
     check("search.address", str, optional=True)
     check("search.gpus_per_trial", float, least=0, optional=True)
     check("search.timeout", float, least=1, optional=True)

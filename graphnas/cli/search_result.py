@@ -40,6 +40,11 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
         report = write_report(folder, study, space, evaluator)
         if complete:
             raise Failed(f"none of {complete} candidates keeps all bounds; see {report}")
+        if pruned:
+            raise Failed(
+                f"none of {pruned} candidates has come to the largest budget; see {report}; graphnas search --resume "
+                f"{folder} goes on"
+            )
         raise Failed(
             f"no candidate could be evaluated; the last reason: {reasons[-1] if reasons else 'no trial'}; see {report}"
         )

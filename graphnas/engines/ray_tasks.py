@@ -74,10 +74,16 @@ class RayTasks(Executor):
         self._owns = not ray.is_initialized()
         if self._owns:
             own: dict[str, Any] = {"num_cpus": cpus * workers if workers else None, "include_dashboard": False}
+            handler = signal.getsignal(signal.SIGTERM)
             try:
-                ray.init(log_to_driver=False, **(own if address is None else {"address": address}))
+                # Without an address Ray would look for a cluster that is running.
+                ray.init(address=address or "local", log_to_driver=False, **({} if address else own))
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise EngineError(f"no Ray cluster at {address!r}: {' '.join(str(error).split())}") from None
+            finally:
+                # Ray's own would end this process at once.
+                if threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGTERM, handler)
         room = self._room(cpus, gpus)
         if room < 1:
             self.shutdown()
@@ -133,6 +139,8 @@ class RayTasks(Executor):
             outer.set_result(inner.result())
         elif isinstance(error, errors.RayTaskError):
             outer.set_exception(error.cause if isinstance(error.cause, Exception) else error)
+        elif type(error).__name__ == "UnserializableException":
+            outer.set_exception(EngineError("the evaluation raised an exception that cannot be sent back"))
         elif self.timeout is not None and time.time() - submitted - _waited(name) >= _NEARLY * self.timeout:
             outer.set_exception(TimeLimitExceeded(f"killed at the time limit of {self.timeout:g} seconds"))
         else:

@@ -188,10 +188,10 @@ class LatentBOSampler(LatentSampler):
             # BoTorch draws no paths of a process of several budgets.
             raise ValueError("Expected acquisition ucb, log-ei or log-nei where trials have budgets, but got thompson")
         told = {budget: dict(reached) for budget, reached in sorted(history.budgets.items())}
-        least = told[min(told)]
         for key, one in history.finished.items():
-            if not one.values and not any(key in reached for reached in told.values()):
-                least[key] = math.nan
+            if not any(key in reached for reached in told.values()):
+                # Failed at once, or told without budgets.
+                told[max(told) if one.values else min(told)][key] = one.value
         known = {**history.running, **{key: one.architecture for key, one in history.finished.items()}}
         points = [self.encoded({key: known[key] for key in reached}) for reached in told.values()]
         scores = [normal_scores(list(reached.values())) for reached in told.values()]

@@ -69,7 +69,7 @@ class LatentSampler(CellSampler):
         told = [one.values for one in history.finished.values()]
         told += [(value,) for reached in history.budgets.values() for value in reached.values()]
         finite = [values for values in told if values]
-        if len(finite) < 2:
+        if len(finite) < 2 or not history.finished:
             return self.random_proposal(history, rng, "fallback: fewer than two finite values")
         if len(set(told)) < 2:
             return self.random_proposal(history, rng, "fallback: all values are equal")

@@ -293,13 +293,15 @@ class CellSampler(BaseSampler):
             known.setdefault(key, architecture)
             reached: Mapping[str, float] = trial.user_attrs.get(BUDGETS_KEY, {})
             for budget, value in reached.items():
-                budgets.setdefault(int(budget), {})[key] = signs[0] * value
+                # What fails later was no good sign earlier.
+                figure = math.nan if trial.state == TrialState.FAIL else signs[0] * value
+                budgets.setdefault(int(budget), {})[key] = figure
             if trial.state.is_finished():
-                told = values.setdefault(key, [])
+                mine = values.setdefault(key, [])
                 # The value of a trial that ended at a small budget is not to be compared with others.
                 whole = trial.state == TrialState.COMPLETE or (trial.state == TrialState.PRUNED and not reached)
                 if whole and trial.values and all(map(math.isfinite, trial.values)):
-                    told.append(tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)))
+                    mine.append(tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)))
                 if trial.constraints:
                     constraints[key] = dict(trial.constraints)
         finished = {}

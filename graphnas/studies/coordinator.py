@@ -103,14 +103,19 @@ def run(
     The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
 
     Raises:
-        ValueError: if there is a fidelity and a budget, or there are several objectives.
+        ValueError: if there is a fidelity and a budget, several objectives or bounds.
         StudyLocked: if another coordinator is at work on the study's folder.
         StudyError: if the database fails.
         TooManyFailures: above the failure rate.
         KeyboardInterrupt: candidates under way stay to be evaluated again, without an attempt counted.
     """
-    if fidelity is not None and (budget is not None or len(study.directions) > 1):
-        raise ValueError("Expected a study with one objective and no budget where there is a fidelity")
+    if fidelity is not None:
+        bounds = {**study.user_attrs.get("graphnas:at_most", {}), **study.user_attrs.get("graphnas:at_least", {})}
+        if budget is not None or len(study.directions) > 1 or bounds:
+            raise ValueError(
+                "Expected a study with one objective, and neither bounds nor a budget, where there is a fidelity, but "
+                f"got {len(study.directions)} objectives, bounds {bounds} and the budget {budget}"
+            )
     workers = getattr(executor, "workers", None) or getattr(executor, "_max_workers", None) or 1
     coordinator = _Coordinator(
         study,
@@ -189,6 +194,7 @@ class _Coordinator:
         self.max_attempts = max_attempts
         self.max_failure_rate = max_failure_rate
         self.keep = keep
+        self.without_weights: set[int] = set()
         self.fidelity = fidelity
         if fidelity is not None:
             study.pruner = fidelity.pruner
@@ -250,7 +256,8 @@ class _Coordinator:
                 time.monotonic(),
             )
             if self.fidelity is not None:
-                lease.rung = trial.user_attrs.get("graphnas:rung", self.fidelity.first(self.study, trial))
+                before = trial.user_attrs.get("graphnas:next_budget")
+                lease.rung = self.fidelity.first(self.study, trial) if before is None else self.fidelity.rung(before)
                 lease.values = dict(trial.user_attrs.get("graphnas:budgets", {}))
                 lease.spent = tuple(trial.user_attrs.get("graphnas:spent", lease.spent))
             self._acquit(lease, trial.user_attrs.get("graphnas:lease", {}))
@@ -371,7 +378,7 @@ class _Coordinator:
         """Compare a candidate at a smaller budget; 1 if its trial ends there, 0 if it goes on to the next."""
         assert self.fidelity is not None
         self._reach(lease, values[0])
-        if self.fidelity.ends(self.study, lease.trial_id):
+        if self.fidelity.ends(self.study, lease.trial_id, lease.rung, values[0]):
             self._complete(lease, result, values, constraints, pruned=True)
             return 1
         # A training that goes on needs its weights, and counts all it has taken by itself.
@@ -380,9 +387,11 @@ class _Coordinator:
             for path in () if place is None else place.glob(WEIGHTS):
                 path.unlink()
             lease.spent = lease.spent[0] + result.seconds, lease.spent[1] + (result.cost or 0.0)
+            lease.steps = lease.reached = 0
         lease.rung, lease.attempt = lease.rung + 1, 0
-        self._set(lease, "rung", lease.rung)
         self._set(lease, "spent", lease.spent)
+        self._set(lease, "attempts", 0)
+        self._set(lease, "next_budget", self.fidelity.budgets[lease.rung])
         self.queue.append(lease)
         self._emit(lease, "promoted", values=values, metrics=dict(result.metrics), seconds=result.seconds)
         return 0
@@ -442,7 +451,8 @@ class _Coordinator:
         kept = all(exceeded <= 0 for exceeded in constraints.values())
         figures = {"values": values, "metrics": dict(result.metrics), "seconds": result.seconds}
         if pruned:
-            self._emit(lease, "pruned", feasible=kept, step=result.budget, **figures)
+            assert self.fidelity is not None
+            self._emit(lease, "pruned", feasible=kept, step=self.fidelity.budgets[lease.rung], **figures)
         else:
             self._emit(lease, "finished", feasible=kept, **figures)
 
@@ -461,13 +471,13 @@ class _Coordinator:
         place = self._place(lease)
         if place is None or not any(place.rglob(WEIGHTS)):
             return
-        under_way = {str(other.number) for other in (*self.pending.values(), *self.queue)}
         several = len(self.study.directions) > 1
         best = pareto_set(self.study) if several else best_trials(self.study, self.keep)
-        spared = under_way | {str(trial.number) for trial in best}
-        for path in place.parent.rglob(WEIGHTS):
-            if path.relative_to(place.parent).parts[0] not in spared:
+        dropped = {trial.number for trial in finished(self.study)} - {trial.number for trial in best}
+        for number in dropped - self.without_weights:
+            for path in (place.parent / str(number)).rglob(WEIGHTS):
                 path.unlink(missing_ok=True)
+        self.without_weights |= dropped
 
     def _discard(self, trial_id: int, number: int, reason: str) -> None:
         self.study._storage.set_trial_user_attr(trial_id, "graphnas:reason", reason)

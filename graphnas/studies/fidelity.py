@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -98,10 +99,11 @@ class Fidelity:
     @cached_property
     def pruner(self) -> BasePruner:
         """What decides, new; a study's samplers find it in `Study.pruner`."""
-        least, most = self.budgets[0], self.budgets[-1]
         if self.kind == "halving":
-            return SuccessiveHalvingPruner(min_resource=least, reduction_factor=self.factor)
-        return HyperbandPruner(min_resource=least, max_resource=most, reduction_factor=self.factor)
+            return SuccessiveHalvingPruner(min_resource=1, reduction_factor=self.factor)
+        # One bracket for each budget: the logarithm of the next power below would be rounded down.
+        most = self.factor ** (len(self.budgets) - 1) + 1
+        return HyperbandPruner(min_resource=1, max_resource=most, reduction_factor=self.factor)
 
     def first(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> int:
         """Index of the budget at which a trial begins."""
@@ -112,6 +114,15 @@ class Fidelity:
             self.pruner._try_initialization(study)
         return min(self.pruner._get_bracket_id(study, trial), len(self.budgets) - 1)
 
-    def ends(self, study: optuna.Study, trial_id: int) -> bool:
-        """Whether a trial falls behind at the last budget that it has reported."""
-        return bool(self.pruner.prune(study, study._storage.get_trial(trial_id)))
+    def rung(self, budget: int) -> int:
+        """Index of a budget, or of the next larger one that there is, or of the largest."""
+        return next((rung for rung, one in enumerate(self.budgets) if one >= budget), len(self.budgets) - 1)
+
+    def ends(self, study: optuna.Study, trial_id: int, rung: int, value: float) -> bool:
+        """Whether a trial that has reached a value at the budget of an index falls behind.
+
+        The pruner sees powers of `factor` in place of budgets, which need not be in its proportion.
+        """
+        trial = copy.copy(study._storage.get_trial(trial_id))
+        trial.intermediate_values = {self.factor**rung: value}
+        return bool(self.pruner.prune(study, trial))

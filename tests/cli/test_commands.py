@@ -241,6 +241,7 @@ def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
     for options, message in (
         (("--fidelity", "band"), "--fidelity: Expected fidelity to be one of hyperband, halving, but got 'band'"),
         (("--fidelity", "halving", "--minimize", "macs"), "--fidelity compares candidates by one objective"),
+        (("--fidelity", "halving", "--at-most", "macs=3"), "--fidelity compares candidates by their values alone"),
         (("--fidelity", "halving", "--sampler", "latent-bo:acquisition=thompson"), "Thompson sampling learns from one"),
     ):
         wrong = run("search", "nasbench101", *settings, *options, "--out", tmp_path / "wrong")

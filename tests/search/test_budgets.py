@@ -84,6 +84,21 @@ def test_nothing_but_the_smallest_budget_is_a_model_too(space: Space, encoder: N
     assert all(math.isnan(one.value) for one in list(history_.finished.values())[:8])
 
 
+def test_what_fails_later_was_no_good_sign_earlier(space: Space, encoder: NearestCell) -> None:
+    sampler = LatentBOSampler(space, encoder, n_startup_trials=50, seed=0)
+    study = history(
+        space, sampler, [{"state": "failed", "budgets": ["4", "12"]}, {"state": "pruned", "budgets": ["4"]}]
+    )
+    budgets = sampler._read(study, 5).budgets
+    assert [math.isnan(value) for reached in budgets.values() for value in reached.values()] == [True, False, True]
+
+
+def test_nothing_is_modelled_before_a_trial_has_finished(space: Space, encoder: NearestCell) -> None:
+    sampler = LatentBOSampler(space, encoder, n_startup_trials=2, seed=0)
+    study = history(space, sampler, [{"state": "running", "budgets": ["4"]}] * 3)
+    assert study.trials[-1].user_attrs["graphnas:source"] == "fallback: fewer than two finite values"
+
+
 def test_values_of_small_budgets_are_no_values(space: Space, encoder: NearestCell) -> None:
     sampler = LatentBOSampler(space, encoder, n_startup_trials=50, seed=0)
     study = history(space, sampler, [{"state": "pruned", "budgets": ["4"]}, {"state": "complete", "budgets": ["108"]}])

@@ -92,6 +92,63 @@ def test_hyperband_begins_at_several_budgets_and_restarts_cost_all_of_them(tmp_p
     assert not list(tmp_path.rglob("budget-*/*.safetensors"))
 
 
+def test_budgets_of_any_proportion_are_all_compared(space: Space) -> None:
+    for factor in (2, 3, 4):
+        study = optuna.create_study(direction="maximize", sampler=RandomCellSampler(space, seed=3))
+        studies.run(study, space, Epochs(), n_trials=40, fidelity=Fidelity("halving", (2, 5, 6, 9), factor))
+        reached = [sum(budget in rungs(trial) for trial in study.trials) for budget in (2, 5, 6, 9)]
+        assert reached == sorted(reached, reverse=True)
+        # Those that came to the third budget were compared there, whatever its proportion to the others.
+        marks = ["completed_rung_2" in trial.system_attrs for trial in study.trials]
+        assert marks == [6 in rungs(trial) for trial in study.trials]
+    band = Fidelity("hyperband", tuple(3**rung for rung in range(6)))
+    study = optuna.create_study(direction="maximize", study_name="one")
+    trials = [optuna.trial.create_trial(value=0.0) for _ in range(400)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert {band.first(study, trial) for trial in trials} == set(range(6))
+
+
+def test_a_candidate_that_was_given_up_costs_no_other_its_weights(tmp_path: Path, space: Space) -> None:
+    class Dies(Epochs):
+        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+            super().evaluate(architecture, **settings)
+            raise KeyboardInterrupt
+
+    study = start(tmp_path, space)
+    for number in range(3):
+        space.suggest(study.ask())
+        (tmp_path / "trials" / str(number)).mkdir(parents=True)
+        (tmp_path / "trials" / str(number) / "checkpoint.safetensors").write_bytes(b"")
+    (tmp_path / "trials" / "mine").mkdir()
+    (tmp_path / "trials" / "mine" / "mine.safetensors").write_bytes(b"")
+    study._storage.set_trial_user_attr(study.trials[0]._trial_id, "graphnas:attempts", 3)
+    with pytest.raises(KeyboardInterrupt):
+        studies.run(studies.resume(tmp_path), space, Dies(), n_trials=3)
+    kept = sorted(path.parent.name for path in tmp_path.glob("trials/*/checkpoint.safetensors"))
+    assert kept == ["1", "2"]
+    assert (tmp_path / "trials" / "mine" / "mine.safetensors").is_file()
+
+
+def test_a_promotion_counts_no_earlier_attempts(tmp_path: Path, space: Space) -> None:
+    class Interrupted(Epochs):
+        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+            if settings.get("until") is None:
+                raise KeyboardInterrupt
+            return super().evaluate(architecture, **settings)
+
+    study = start(tmp_path, space)
+    with pytest.raises(KeyboardInterrupt):
+        studies.run(study, space, Interrupted(), n_trials=1, fidelity=Fidelity("halving", (1, 9)))
+    (trial,) = study.trials
+    assert trial.user_attrs["graphnas:attempts"] == 0
+    assert trial.user_attrs["graphnas:next_budget"] == 9
+    # Other budgets than before: the trial goes on at the next that there is.
+    study, evaluator = studies.resume(tmp_path), Epochs()
+    studies.run(study, space, evaluator, n_trials=1, fidelity=Fidelity("halving", (3, 10)))
+    assert evaluator.asked == [(10, None)]
+
+
 def test_a_trial_goes_on_at_the_budget_it_had_come_to(tmp_path: Path, space: Space) -> None:
     class Interrupted(Epochs):
         def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
@@ -147,10 +204,13 @@ def test_words_and_budgets(space: Space) -> None:
         Fidelity.of("halving", EdgeCount())
 
 
-def test_several_objectives_are_refused(space: Space) -> None:
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    with pytest.raises(ValueError, match="Expected a study with one objective"):
-        studies.run(study, space, Epochs(), n_trials=1, fidelity=Fidelity("halving", (1, 3)))
+def test_several_objectives_and_bounds_are_refused(space: Space) -> None:
+    several = optuna.create_study(directions=["maximize", "minimize"])
+    bounded = optuna.create_study()
+    bounded.set_user_attr("graphnas:at_most", {"macs": 3.0})
+    for study in (several, bounded):
+        with pytest.raises(ValueError, match="Expected a study with one objective, and neither bounds nor a budget"):
+            studies.run(study, space, Epochs(), n_trials=1, fidelity=Fidelity("halving", (1, 3)))
 
 
 def test_optunas_sampler_proposes_within_brackets(space: Space) -> None:
