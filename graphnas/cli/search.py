@@ -210,14 +210,16 @@ def search(
     )
     rungs = None
     if study is not None:
+        part = "evaluator"
         try:
             evaluator = prepare()
+            part = "search.fidelity"
             if table.get("fidelity") is not None:
                 rungs = studies.Fidelity.of(table["fidelity"], evaluator)
         except (typer.BadParameter, ValueError) as error:
             # Nobody has typed these words now.
             reason = error.message if isinstance(error, typer.BadParameter) else error
-            raise BadData(f"{folder / studies.CONFIG}: {reason}") from None
+            raise BadData(f"{folder / studies.CONFIG}: {part}: {reason}") from None
     else:
         evaluator = prepare()
         if fidelity is not None:

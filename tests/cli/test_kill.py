@@ -219,6 +219,8 @@ def test_a_folder_without_settings_of_this_command_is_bad_data(
         ("[search]", "[find]", "search.trials: expected a whole number of at least 1, but it is missing"),
         ("trials = 1", 'trials = "many"', "search.trials: expected a whole number of at least 1, but got 'many'"),
         ("workers = 0", "workers = -1", "search.workers: expected a whole number of at least 0, but got -1"),
+        ("[search]", '[search]\nengine = "steam"', "search.engine: expected local, ray, but got 'steam'"),
+        ("[search]", '[search]\nfidelity = "halving"', "search.fidelity: Expected two or more budgets"),
         ('objective = "table', 'objective = "chair', "evaluator: Expected an objective"),
         ('metric = "test', 'metric = "taste', "evaluator: 'taste_acc_run0' is no metric"),
     ):
