@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ from graphnas.studies import Event, Fidelity
 QUERY = "val_acc_max3_e108"
 TOP = 0.01  # share of the architectures that count as found
 METHODS = ("latent-bo", "latent-bo + hyperband", "random", "random + hyperband", "tpe + hyperband")
+PLACES = (10, 20, 30)  # mean trainings of the largest budget
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
 
@@ -84,17 +84,7 @@ class Curves:
         digits = [OPERATIONS.index(edges[place].partition("~")[0]) for place in (0, 1, 3, 2, 4, 5)]
         return sum(digit * len(OPERATIONS) ** place for place, digit in enumerate(digits))
 
-    def evaluate(
-        self,
-        architecture: Architecture,
-        *,
-        budget: int | None = None,
-        seed: int = 0,
-        hyperparameters: Mapping[str, Any] | None = None,
-        report: Any = None,
-        folder: str | Path | None = None,
-        until: int | None = None,
-    ) -> Result:
+    def evaluate(self, architecture: Architecture, *, until: int | None = None, **settings: Any) -> Result:
         """Accuracy after `until` epochs, or all."""
         row, epochs = self.row(architecture), until or self.epochs
         value = float(self.values[row, epochs - 1])
@@ -175,10 +165,10 @@ def search(
             max_failure_rate=1.0,
         )
     reached = [when for when, value in found if value >= benchmark.threshold]
-    best = {f"best_{part:g}": 0.0 for part in PLACES}
-    for part in PLACES:
-        known = [value for when, value in found if when <= part * benchmark.hours]
-        best[f"best_{part:g}"] = 100 * max(known, default=0.0)
+    best = {
+        f"best_{place}": 100 * max((value for when, value in found if when <= place * benchmark.hours), default=0.0)
+        for place in PLACES
+    }
     hours = reached[0] if reached else limit
     return {
         "hours_to_top": hours,
@@ -187,9 +177,6 @@ def search(
         **best,
         "trials": float(len(study.trials)),
     }
-
-
-PLACES = (10, 20, 30)  # mean trainings of the largest budget
 
 
 def main() -> None:

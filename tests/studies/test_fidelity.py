@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from graphnas import studies
 from graphnas.cell import Architecture
 from graphnas.engines import LocalProcesses
 from graphnas.evaluate import TrainingEvaluator
-from graphnas.evaluate.protocol import Report, Result
+from graphnas.evaluate.protocol import Result
 from graphnas.search import RandomCellSampler
 from graphnas.spaces import Space
 from graphnas.studies import Event, Fidelity
@@ -35,10 +34,9 @@ class Epochs(EdgeCount):
         *,
         budget: int | None = None,
         seed: int = 0,
-        hyperparameters: Mapping[str, Any] | None = None,
-        report: Report | None = None,
         folder: str | Path | None = None,
         until: int | None = None,
+        **settings: Any,
     ) -> Result:
         budget = budget or self.epochs
         self.asked.append((budget, until))
@@ -48,6 +46,15 @@ class Epochs(EdgeCount):
         if folder is not None:
             Path(folder, "model.safetensors").write_bytes(b"")
         return Result(value, {}, {}, float(reached), float(reached), reached, seed, self.name)
+
+
+class Interrupted(Epochs):
+    """Is interrupted at the largest budget."""
+
+    def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+        if settings.get("until") is None:
+            raise KeyboardInterrupt
+        return super().evaluate(architecture, **settings)
 
 
 def rungs(trial: FrozenTrial) -> list[int]:
@@ -131,12 +138,6 @@ def test_a_candidate_that_was_given_up_costs_no_other_its_weights(tmp_path: Path
 
 
 def test_a_promotion_counts_no_earlier_attempts(tmp_path: Path, space: Space) -> None:
-    class Interrupted(Epochs):
-        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
-            if settings.get("until") is None:
-                raise KeyboardInterrupt
-            return super().evaluate(architecture, **settings)
-
     study = start(tmp_path, space)
     with pytest.raises(KeyboardInterrupt):
         studies.run(study, space, Interrupted(), n_trials=1, fidelity=Fidelity("halving", (1, 9)))
@@ -150,12 +151,6 @@ def test_a_promotion_counts_no_earlier_attempts(tmp_path: Path, space: Space) ->
 
 
 def test_a_trial_goes_on_at_the_budget_it_had_come_to(tmp_path: Path, space: Space) -> None:
-    class Interrupted(Epochs):
-        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
-            if settings.get("until") is None:
-                raise KeyboardInterrupt
-            return super().evaluate(architecture, **settings)
-
     study = start(tmp_path, space)
     with pytest.raises(KeyboardInterrupt):
         studies.run(study, space, Interrupted(), n_trials=9, fidelity=Fidelity("halving", (1, 3, 9)))
