@@ -438,7 +438,8 @@ class _Coordinator:
             }
             self._set(lease, "predictions", {name: str(path) for name, path in paths.items()})
         if self.fidelity is not None:
-            self._reach(lease, values[0])
+            if not pruned:  # what was reached at the budget of a pruned trial is written
+                self._reach(lease, values[0])
         elif len(values) == 1:
             for step, value in enumerate(_objective_curve(result), start=1):
                 self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)

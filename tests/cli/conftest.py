@@ -2,7 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from graphnas.cli.main import app
 from graphnas.formats.nasbench101 import module_hash
 from graphnas.spaces import Space
 
@@ -53,4 +55,13 @@ def small_table(small_space: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         params=np.array([1000 * cell.size for _, cell in rows]),
         macs=np.array([10_000 * cell.size for _, cell in rows]),
     )
+    return path
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of three cells of NAS-Bench-101."""
+    path = tmp_path_factory.mktemp("cells") / "cells.json"
+    command = ["spaces", "sample", "nasbench101", "-n", "3", "--seed", "1", "--out", str(path)]
+    assert CliRunner().invoke(app, command).exit_code == 0
     return path

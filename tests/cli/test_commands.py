@@ -4,7 +4,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import tomllib
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
@@ -31,13 +30,6 @@ COMMANDS = (
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("cells") / "cells.json"
-    assert run("spaces", "sample", "nasbench101", "-n", 3, "--seed", 1, "--out", path).exit_code == 0
-    return path
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -199,80 +191,6 @@ def test_search_evaluates_given_architectures_first(small_space: Path, small_tab
     assert Space.load(small_space).hash(Architecture.from_dict(best["architecture"])) == Space.load(small_space).hash(
         wanted
     )
-
-
-def test_a_recipe_is_kept_with_its_search(cells: Path, tmp_path: Path) -> None:
-    recipe, folder = tmp_path / "recipe.toml", tmp_path / "found"
-    recipe.write_text('title = "A trial"\nepochs = 1\n[network]\nchannels = 4\n[training]\nclip_norm = inf\n')
-    settings = ("--task", "digits", "--sampler", "random", "--workers", 0, "--device", "cpu")
-    found = run("search", "nasbench101", *settings, "--recipe", recipe, "--trials", 2, "--out", folder, "--json")
-    assert found.exit_code == 0, found.stderr
-    recipe.unlink()
-    again = run("search", "--resume", folder, "--trials", 3, "--device", "cpu", "--json")
-    assert json.loads(again.stdout)["trials"] == 3
-    table = tomllib.loads((folder / "config.toml").read_text())["evaluator"]["recipe"]
-    assert table == {
-        "title": "A trial",
-        "epochs": 1,
-        "network": {"channels": 4},
-        "training": {"clip_norm": float("inf")},
-    }
-    wrong = run("search", "--resume", folder, "--recipe", recipe)
-    assert "--recipe is a setting of the search" in wrong.stderr
-    recipe.write_text("epochs = 1\n[network]\nwidth = 4\n")
-    wrong = run("evaluate", cells, "--task", "digits", "--recipe", recipe)
-    assert (wrong.exit_code, wrong.stdout) == (3, "")
-    assert "Expected the sizes stacks, cells_per_stack, channels, but got width" in wrong.stderr
-    wrong = run("evaluate", cells, "--objective", "table", "--recipe", recipe)
-    assert "--recipe says how to train; it goes with --task" in wrong.stderr
-
-
-def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
-    folder = tmp_path / "found"
-    settings = ("--task", "digits", "--images", 200, "--workers", 0, "--device", "cpu", "--epochs", 4)
-    result = run("search", "nasbench101", *settings, "--fidelity", "halving:factor=2", "--trials", 12, "--out", folder)
-    assert result.exit_code == 0, result.stderr
-    assert "(ended at epoch 1)" in result.stdout
-    again = run("search", "--resume", folder, "--trials", 13, "--device", "cpu", "--json")
-    record = json.loads(again.stdout)
-    assert (record["trials"], record["failed"]) == (13, 0)
-    assert 1 <= record["pruned"] <= 12
-    assert not [source for source in record["sources"] if source.startswith("fallback")]
-    for options, message in (
-        (("--fidelity", "band"), "--fidelity: Expected fidelity to be one of hyperband, halving, but got 'band'"),
-        (("--fidelity", "halving", "--minimize", "macs"), "--fidelity compares candidates by one objective"),
-        (("--fidelity", "halving", "--at-most", "macs=3"), "--fidelity compares candidates by their values alone"),
-        (("--fidelity", "halving", "--sampler", "latent-bo:acquisition=thompson"), "Thompson sampling learns from one"),
-    ):
-        wrong = run("search", "nasbench101", *settings, *options, "--out", tmp_path / "wrong")
-        assert wrong.exit_code == 2
-        assert message in " ".join(wrong.stderr.replace("│", " ").split())
-        assert not (tmp_path / "wrong").exists()
-
-
-def test_engines_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    for options, message in (
-        (("--address", "auto"), "they go with --engine ray"),
-        (("--gpus-per-trial", 0.5), "they go with --engine ray"),
-        (("--engine", "ray", "--workers", 0), "--engine ray needs 1 or more"),
-    ):
-        wrong = run("search", "nasbench101", "--task", "digits", *options, "--out", tmp_path / "found")
-        assert wrong.exit_code == 2
-        assert message in " ".join(wrong.stderr.replace("│", " ").split())
-        assert not (tmp_path / "found").exists()
-
-
-@pytest.mark.slow
-def test_a_search_runs_on_a_ray_cluster_of_its_own(small_space: Path, small_table: Path, tmp_path: Path) -> None:
-    settings = ("--objective", f"table:{small_table}", "--sampler", "random", "--engine", "ray", "--workers", 2)
-    command = ("search", small_space, *settings, "--trials", 6, "--out", tmp_path / "found", "--json")
-    # In a process of its own, as Ray changes the process that it is started in.
-    words = [sys.executable, "-m", "graphnas", *map(str, command)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["trials"] == 6
-    search = tomllib.loads((tmp_path / "found" / "config.toml").read_text())["search"]
-    assert (search["engine"], search["workers"]) == ("ray", 2)
 
 
 def test_evaluating_and_exporting_a_trained_cell(cells: Path, tmp_path: Path) -> None:
