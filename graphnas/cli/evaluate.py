@@ -170,7 +170,7 @@ def export(
         # Before the training, which takes far longer.
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
-    test, network = test_best(evaluator, architecture, seed=seed, budget=None, folder=None)
+    test, network = test_best(evaluator, architecture, seed=seed, budget=None, folder=None, hyperparameters={})
     with writing(out):
         path = export_source(network, out, name=name, title=f"A cell of {loaded.name}, trained.")
     parameters = count_parameters(network)

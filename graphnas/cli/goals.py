@@ -79,21 +79,32 @@ class Goals:
         names = dict.fromkeys((*self.objectives, *self.at_most, *self.at_least))
         return tuple(name for name in names if name != "value")
 
-    def sampler(self, word: str | None) -> str:
+    def sampler(self, word: str | None, *, joint: bool = False) -> str:
         """The word of the sampler, or that of the default one.
 
+        Args:
+            word: See `studies.split_sampler`.
+            joint: Whether hyperparameters are searched too.
+
         Raises:
-            typer.BadParameter: if there is no such sampler, or it does not fit the number of objectives.
+            typer.BadParameter: if there is no such sampler, or it does not fit the number of objectives or `joint`.
         """
         from graphnas import studies
 
         several = len(self.objectives) > 1
         if word is None:
+            if joint:
+                return "tpe" if several else "latent-joint"
             return "latent-pareto" if several else "latent-bo"
         try:
             kind, settings = studies.split_sampler(word)
         except ValueError as error:
             raise typer.BadParameter(f"--sampler: {error}") from None
+        if joint and kind not in studies.JOINT_SAMPLERS:
+            names = ", ".join(studies.JOINT_SAMPLERS)
+            raise typer.BadParameter(f"--sampler {kind} searches no hyperparameters; with --joint choose {names}")
+        if kind == "latent-joint" and not joint:
+            raise typer.BadParameter("--sampler latent-joint searches hyperparameters too: add --joint")
         if several and kind not in studies.SEVERAL_OBJECTIVES:
             names = ", ".join(studies.SEVERAL_OBJECTIVES)
             raise typer.BadParameter(f"--sampler {kind} takes one objective; {names} take several")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphnas.report.figures import source_colour
-from graphnas.report.page import compact, duration, figure_text, parameter_count
+from graphnas.report.page import compact, duration, figure_text, parameter_count, settings_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +104,7 @@ class SearchDisplay:
             f"{'' if count is None else f'{count:,}':>9} parameters" if count is not None else event.reason,
             f"{event.seconds:5.1f} s",
             "" if left is None else f"{duration(left)} left",
-            compact(event.architecture),
+            *_candidate(event),
         ]
         # Not wrapped: a line is one trial, for people and for programs that read a log.
         self.console.print("  ".join(filter(None, parts)), soft_wrap=True, markup=False, highlight=False)
@@ -131,7 +131,7 @@ class SearchDisplay:
                 else Text("failed", style="red"),
                 "" if count is None else f"{count:,}",
                 f"{event.seconds:.1f}",
-                Text(event.reason or compact(event.architecture), style="dim" if event.reason else ""),
+                Text(event.reason or "  ".join(_candidate(event)), style="dim" if event.reason else ""),
             )
         for event, state in self._running.values():
             table.add_row(
@@ -140,7 +140,7 @@ class SearchDisplay:
                 Text(state or "training", style="dim"),
                 "",
                 "",
-                Text(compact(event.architecture), style="dim"),
+                Text("  ".join(_candidate(event)), style="dim"),
             )
         left = self.seconds_left()
         foot = Table.grid(padding=(0, 2))
@@ -151,6 +151,11 @@ class SearchDisplay:
             "" if left is None else f"about {duration(left)} left",
         )
         return Group(table, Text(), foot)
+
+
+def _candidate(event: Event) -> list[str]:
+    """Hyperparameters, which are short, then the cell."""
+    return [*filter(None, [settings_text(event.settings)]), compact(event.architecture)]
 
 
 def _source(source: str) -> Text:

@@ -138,11 +138,17 @@ def value_label(evaluator: Evaluator) -> str:
 
 
 def test_best(
-    evaluator: Evaluator, architecture: Architecture, *, seed: int, budget: int | None, folder: Path | None
+    evaluator: Evaluator,
+    architecture: Architecture,
+    *,
+    seed: int,
+    budget: int | None,
+    folder: Path | None,
+    hyperparameters: Mapping[str, Any],
 ) -> tuple[dict[str, float], Any]:
     """Test metrics of an architecture and its trained network; nothing for an evaluator that trains none."""
     test = getattr(evaluator, "test", None)
     if test is None:
         return {}, None
-    tested = test(architecture, seed=seed, budget=budget, folder=folder)
+    tested = test(architecture, seed=seed, budget=budget, folder=folder, hyperparameters=hyperparameters)
     return {"test_accuracy": tested.test_accuracy, "test_loss": tested.test_loss}, tested.network

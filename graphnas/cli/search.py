@@ -34,6 +34,7 @@ from graphnas.cli.engine import (
     WorkersOption,
 )
 from graphnas.cli.goals import AtLeastOption, AtMostOption, Goals, MaximizeOption, MinimizeOption
+from graphnas.cli.joint import AmongOption, JointOption, check_joint, read_joint
 from graphnas.cli.objectives import (
     EpochsOption,
     ImagesOption,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     import optuna
 
     from graphnas.evaluate import Evaluator
-    from graphnas.spaces import Space
+    from graphnas.spaces import HyperparameterSpace, Space
     from graphnas.studies import Fidelity
 
 
@@ -80,9 +81,9 @@ def search(
         str | None,
         typer.Option(
             "--sampler",
-            help="What proposes cells: latent-bo (latent-pareto for several objectives) if not given, gradient, "
-            "random, evolution, local-search, feature-bo, bananas, npenas, forest, xgboost, tpe or nsga2; settings "
-            "follow, as in latent-bo:acquisition=log-ei.",
+            help="What proposes cells: latent-bo (latent-pareto for several objectives, latent-joint with --joint) if "
+            "not given, gradient, random, evolution, local-search, feature-bo, bananas, npenas, forest, xgboost, bohb, "
+            "tpe or nsga2; settings follow, as in latent-bo:acquisition=log-ei.",
         ),
     ] = None,
     encoder: Annotated[
@@ -119,6 +120,8 @@ def search(
     ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with the search of this folder.")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="File of architectures to evaluate first.")] = None,
+    among: AmongOption = None,
+    joint: JointOption = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -135,6 +138,8 @@ def search(
 
       graphnas search nasbench201 --objective table --minimize lat_ms_pixel3 --at-most params_m_c100=1 --trials 100
 
+      graphnas search nasbench101 --task digits --joint sgd-small --epochs 27 --fidelity hyperband --trials 100
+
       graphnas search --resume results/2025-01-31-nasbench101-digits
     """
     set_threads(1)
@@ -150,7 +155,7 @@ def search(
             "--objective": objective, "--metric": metric, "--maximize": maximize, "--minimize": minimize,
             "--at-most": at_most, "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed,
             "--epochs": epochs, "--fidelity": fidelity, "--recipe": recipe, "--predictions": predictions or None,
-            "--out": out, "--init": init,
+            "--out": out, "--init": init, "--among": among, "--joint": joint,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -162,13 +167,15 @@ def search(
         study = studies.resume(folder)
         goals = Goals.of_settings(settings)
         loaded = studies.load_space(folder)
+        hyperparameters = studies.load_hyperparameters(folder)
     else:
         if space is None:
             raise typer.BadParameter("SPACE is missing; `graphnas spaces list` shows what there is")
         loaded = open_space(space, limit)
         word = objective_word(task, objective, size, images)
         goals = Goals.of_options(maximize, minimize, at_most, at_least)
-        kind = goals.sampler(sampler)
+        hyperparameters = None if joint is None else read_joint(joint)
+        kind = goals.sampler(sampler, joint=joint is not None)
         settings = {
             "space": {"name": loaded.name, "file": "space.toml" if space.endswith(".toml") else None}
             | read_limits(limit),
@@ -233,6 +240,8 @@ def search(
                 rungs = studies.Fidelity.of(fidelity, evaluator)
             except ValueError as error:
                 raise typer.BadParameter(f"--fidelity: {error}") from None
+        if hyperparameters is not None:
+            check_joint(hyperparameters, evaluator)
         check_coverage(evaluator, loaded, goals)
         heeded = studies.split_sampler(kind)[0] in studies.HEED_BOUNDS
         if (goals.at_most or goals.at_least) and not heeded:
@@ -240,7 +249,9 @@ def search(
         # The table's own choice is written down too: another file may choose another metric.
         settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
         settings["search"] |= where.settings
-        folder, study = create_search(out, word, loaded, evaluator, settings, goals, init)
+        folder, study = create_search(
+            out, word, loaded, evaluator, settings, goals, hyperparameters=hyperparameters, init=init, among=among
+        )
     screen = console()
     try:
         with _terminable() as check:
@@ -256,6 +267,7 @@ def search(
                     minutes=minutes,
                     keep=keep,
                     fidelity=rungs,
+                    hyperparameters=hyperparameters,
                 )
             except studies.TooManyFailures as error:
                 report = write_report(folder, study, loaded, evaluator)
@@ -280,6 +292,7 @@ def _run(
     minutes: float | None,
     keep: int,
     fidelity: Fidelity | None,
+    hyperparameters: HyperparameterSpace | None,
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
@@ -315,6 +328,7 @@ def _run(
             executor=executor,
             timeout=None if minutes is None else minutes * 60,
             fidelity=fidelity,
+            hyperparameters=hyperparameters,
             keep=keep,
             on_event=on_event,
             seed=studies.read_config(studies.folder_of(study) or Path())["sampler"].get("seed", 0),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from graphnas.cell import Architecture
     from graphnas.evaluate import Evaluator
-    from graphnas.spaces import Space
+    from graphnas.spaces import HyperparameterSpace, Space
 
 _COVERAGE = 0.01  # least share of a space that a table must hold to be searched
 _KNOWN = 0.9  # least share of a table's architectures that must have a metric which every candidate needs
@@ -125,7 +125,10 @@ def create_search(
     evaluator: Evaluator,
     settings: dict[str, Any],
     goals: Goals,
+    *,
+    hyperparameters: HyperparameterSpace | None,
     init: Path | None,
+    among: Path | None,
 ) -> tuple[Path, optuna.Study]:
     """Make the folder and the study of a search.
 
@@ -136,11 +139,19 @@ def create_search(
         evaluator: What will judge candidates.
         settings: For `config.toml`.
         goals: Objectives and bounds.
+        hyperparameters: What is searched beside architectures.
         init: File of architectures that come first.
+        among: File of the only architectures.
     """
     from graphnas import studies
 
     first = [] if init is None else _read_first(init, space)
+    candidates = None if among is None else _read_first(among, space)
+    kind = studies.split_sampler(settings["sampler"]["kind"])[0]
+    if candidates is not None and kind in studies.OPTUNA_SAMPLERS:
+        raise typer.BadParameter(f"--among: {kind} is Optuna's own sampler, which proposes any architecture")
+    if candidates is not None and not {*space.hashes(first)} <= {*space.hashes(candidates)}:
+        raise typer.BadParameter("--init has architectures that are not --among those of the search")
     encoder = None
     if settings["sampler"]["encoder"] is not None:
         from graphnas.encoders import CellAutoencoder
@@ -151,6 +162,8 @@ def create_search(
             settings["sampler"]["kind"],
             space,
             encoder=encoder,
+            candidates=candidates,
+            hyperparameters=hyperparameters,
             seed=settings["sampler"]["seed"],
         )
     except ImportError as error:
@@ -167,6 +180,8 @@ def create_search(
         objectives=goals.objectives,
         at_most=goals.at_most,
         at_least=goals.at_least,
+        hyperparameters=hyperparameters,
+        candidates=candidates,
         config=settings,
     )
     for architecture in first:

@@ -79,12 +79,13 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
             }
         )
         return
+    joint = any(map(studies.hyperparameters, best))
     print_table(
         f"Pareto set of {len(finished)} trials" + (f", {len(best)} of {whole}" if len(best) < whole else "")
         if several
         else f"Best {len(best)} of {len(finished)} trials",
-        ("rank", "trial", "cell", *names, "parameters", "source", "seconds"),
-        [_row(rank, trial) for rank, trial in enumerate(best, start=1)],
+        ("rank", "trial", "cell", *(["hyperparameters"] if joint else []), *names, "parameters", "source", "seconds"),
+        [_row(rank, trial, joint=joint) for rank, trial in enumerate(best, start=1)],
         right=" ".join(("rank", "trial", "parameters", "seconds", *(name for name in names if " " not in name))),
     )
     counts = ", ".join(f"{count} {source}" for source, count in page.sources(finished).items())
@@ -104,6 +105,7 @@ def _test(evaluator: Evaluator, winner: FrozenTrial, folder: Path) -> tuple[dict
         test_best,
         evaluator,
         studies.architecture(winner),
+        hyperparameters=studies.hyperparameters(winner),
         seed=winner.user_attrs["graphnas:seed"],
         budget=winner.user_attrs["graphnas:budget"],
         folder=place,
@@ -132,7 +134,7 @@ def write_report(
     return page.write_report(folder, study, space, encoder=encoder, test=test, labels=names)
 
 
-def _row(rank: int, trial: FrozenTrial) -> Sequence[Any]:
+def _row(rank: int, trial: FrozenTrial, *, joint: bool) -> Sequence[Any]:
     from graphnas import studies
     from graphnas.report import page
 
@@ -141,6 +143,7 @@ def _row(rank: int, trial: FrozenTrial) -> Sequence[Any]:
         rank,
         trial.number,
         page.compact(studies.architecture(trial), width=110),
+        *([page.settings_text(studies.hyperparameters(trial))] if joint else []),
         *map(page.figure_text, trial.values),
         None if count is None else f"{count:,}",
         trial.user_attrs.get("graphnas:source", ""),
@@ -149,6 +152,7 @@ def _row(rank: int, trial: FrozenTrial) -> Sequence[Any]:
 
 
 def _record(rank: int, trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+    from graphnas import studies
     from graphnas.report import page
 
     return {
@@ -159,5 +163,6 @@ def _record(rank: int, trial: FrozenTrial, names: Sequence[str]) -> dict[str, An
         "parameters": page.parameters(trial),
         "source": trial.user_attrs.get("graphnas:source", ""),
         "seconds": trial.user_attrs.get("graphnas:seconds"),
+        **({"hyperparameters": settings} if (settings := studies.hyperparameters(trial)) else {}),
         "architecture": json.loads(trial.user_attrs["graphnas:architecture"]),
     }

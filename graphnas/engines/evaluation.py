@@ -33,6 +33,7 @@ def evaluate(
     folder: str | None = None,
     report: Callable[[int, Mapping[str, float]], None] | None = None,
     objectives: Sequence[str] = (),
+    hyperparameters: Mapping[str, Any] | None = None,
     until: int | None = None,
 ) -> str:
     """Evaluate one candidate where this is called.
@@ -45,7 +46,8 @@ def evaluate(
         folder: The trial's folder, for progress and predictions; nothing is written if None.
         report: Called with each step and its metrics, after they were appended to `folder`.
         objectives: `"value"`, or names of metrics, that have to be finite.
-        until: As in `Evaluator.evaluate`, which need not know the argument otherwise.
+        hyperparameters: As in `Evaluator.evaluate`.
+        until: As in `Evaluator.evaluate`, which need not know these two arguments where they are None.
 
     Returns:
         `Result.to_json`.
@@ -66,9 +68,8 @@ def evaluate(
         (place / PROGRESS).unlink(missing_ok=True)
         report = partial(_append, place / PROGRESS, report)
     candidate = Architecture.from_json(architecture)
-    further: dict[str, Any] = {}
-    if until is not None:
-        further["until"] = until
+    further = {"hyperparameters": hyperparameters, "until": until}
+    further = {name: value for name, value in further.items() if value is not None}
     result = judge.evaluate(candidate, budget=budget, seed=seed, report=report, folder=place, **further)
     if not isinstance(result, Result):
         raise TypeError(f"Expected evaluator {judge.name!r} to return a Result, but got {result!r:.200}")

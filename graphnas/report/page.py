@@ -92,6 +92,17 @@ def compact(architecture: Architecture, *, width: int | None = None) -> str:
     return text if width is None or len(text) <= width else text[: width - 1] + "…"
 
 
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Hyperparameters as one line of text, numbers with three digits.
+
+    Example:
+        >>> settings_text({"learning_rate": 0.123456, "batch_size": 32})
+        'learning_rate 0.123 · batch_size 32'
+    """
+    parts = (f"{name} {value:.3g}" if type(value) is float else f"{name} {value}" for name, value in settings.items())
+    return " · ".join(parts)
+
+
 def parameter_count(metrics: Mapping[str, float | None]) -> int | None:
     """Trainable parameters of a network from the metrics of its evaluation; None where they are not known.
 
@@ -174,6 +185,7 @@ def _record(trial: FrozenTrial, labels: Sequence[str]) -> dict[str, Any]:
         "source": trial.user_attrs.get("graphnas:source", ""),
         "hash": trial.user_attrs.get("graphnas:hash", ""),
         "architecture": json.loads(trial.user_attrs["graphnas:architecture"]),
+        **({"hyperparameters": settings} if (settings := studies.hyperparameters(trial)) else {}),
     }
 
 
@@ -321,26 +333,32 @@ def _drawn(rank: int, trial: FrozenTrial, space: Space) -> str:
     return (
         f'<figure class="card"><figcaption><b>{rank}. {" / ".join(map(figure_text, trial.values))}</b>'
         f"<span>trial {trial.number}, {escape(source_kind(trial.user_attrs.get('graphnas:source', '')))}</span>"
-        f"</figcaption>{svg}</figure>"
+        f"</figcaption>{svg}{_settings(trial)}</figure>"
     )
 
 
+def _settings(trial: FrozenTrial) -> str:
+    text = settings_text(studies.hyperparameters(trial))
+    return f'<p class="note">{escape(text)}</p>' if text else ""
+
+
 def _table(trials: Sequence[FrozenTrial], best: int, labels: Sequence[str]) -> str:
+    joint = any(map(studies.hyperparameters, trials))
     head = "".join(
         f'<th{" class=text" if text else ""}>{escape(name)}</th>'
         for name, text in (
             ("trial", False), ("source", True), *((label, False) for label in labels), ("parameters", False),
-            ("seconds", False), ("cell", True),
+            ("seconds", False), ("cell", True), *((("hyperparameters", True),) if joint else ()),
         )
     )  # fmt: skip
     return (
         f'<h2>All trials</h2><div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>'
-        + "".join(_row(trial, best, len(labels)) for trial in trials)
+        + "".join(_row(trial, best, len(labels), joint) for trial in trials)
         + "</tbody></table></div>"
     )
 
 
-def _row(trial: FrozenTrial, best: int, objectives: int) -> str:
+def _row(trial: FrozenTrial, best: int, objectives: int, joint: bool) -> str:
     source = trial.user_attrs.get("graphnas:source", "")
     count, seconds = parameters(trial), trial.user_attrs.get("graphnas:seconds")
     cell = escape(compact(studies.architecture(trial))) if "graphnas:architecture" in trial.user_attrs else ""
@@ -356,6 +374,7 @@ def _row(trial: FrozenTrial, best: int, objectives: int) -> str:
         f"{''.join(f'<td>{value}</td>' for value in values)}<td>{'' if count is None else f'{count:,}'}</td>"
         f"<td>{'' if seconds is None else f'{seconds:.1f}'}</td>"
         + (f'<td class="text reason">{escape(reason)}</td>' if reason else f'<td class="text code">{cell}</td>')
+        + (f'<td class="text code">{escape(settings_text(studies.hyperparameters(trial)))}</td>' if joint else "")
         + "</tr>"
     )
 

@@ -1,10 +1,12 @@
 """Optuna samplers that propose architectures: latent Bayesian optimisation, and what it is compared with."""
 
 from graphnas.search.bananas import BananasSampler
+from graphnas.search.bohb import BOHBSampler
 from graphnas.search.candidates import Encoder
 from graphnas.search.evolution import RegularizedEvolutionSampler
 from graphnas.search.feature_bo import FeatureBOSampler
 from graphnas.search.gradient import Ascended, GradientSearchSampler, gradient_search
+from graphnas.search.joint_bo import LatentJointSampler
 from graphnas.search.latent_bo import LatentBOSampler
 from graphnas.search.local_search import LocalSearchSampler
 from graphnas.search.npenas import NPENASSampler
@@ -15,6 +17,7 @@ from graphnas.search.trees import TreeEnsembleSampler
 
 __all__ = [
     "Ascended",
+    "BOHBSampler",
     "BananasSampler",
     "CandidateList",
     "CellSampler",
@@ -22,6 +25,7 @@ __all__ = [
     "FeatureBOSampler",
     "GradientSearchSampler",
     "LatentBOSampler",
+    "LatentJointSampler",
     "LatentParetoSampler",
     "LocalSearchSampler",
     "NPENASSampler",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.legality import legal_cells
-from graphnas.search.sampler import CandidateList, Proposal
+from graphnas.search.sampler import CandidateList, Proposal, split_key
 from graphnas.spaces import Space
 
 
@@ -38,9 +38,9 @@ class Candidates:
     cells: CellArrays
     """Cells of `n` architectures, those of one architecture in consecutive rows."""
     hashes: tuple[str, ...]
-    """`n` hashes."""
+    """`n` hashes, or keys (`sampler.candidate_key`) of architectures with settings."""
     z: Tensor
-    """`n x d` latent means in double precision, on the CPU."""
+    """`n x d` points by which they are judged, latent means, in double precision, on the CPU."""
 
     def architecture(self, row: int, space: Space) -> Architecture:
         """The architecture at a row."""
@@ -48,7 +48,8 @@ class Candidates:
 
     def proposal(self, row: int, space: Space) -> Proposal:
         """The architecture at a row as a proposal of this source."""
-        return Proposal(self.architecture(row, space), self.hashes[row], self.source)
+        key, settings = split_key(self.hashes[row])
+        return Proposal(self.architecture(row, space), key, self.source, settings)
 
 
 def check_encoder(space: Space, encoder: Encoder) -> None:

@@ -137,14 +137,16 @@ class LatentBOSampler(LatentSampler):
             return first
         self._retrain(history)
         try:
-            judge = self._judge(history, rng)
-            if self._listed is not None:
-                best = self._best_listed(self._listed, judge, history)
-            else:
-                best = self._best(judge, self._candidates(judge, history, rng), history)
+            best = self._choose(self._judge(history, rng), history, rng)
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
         return best or self.random_proposal(history, rng, "fallback: no new candidate")
+
+    def _choose(self, judge: Judge, history: History, rng: np.random.Generator) -> Proposal | None:
+        """The best new candidate, None if there is none."""
+        if self._listed is not None:
+            return self._best_listed(self._listed, judge, history)
+        return self._best(judge, self._candidates(judge, history, rng), history)
 
     def _retrain(self, history: History) -> None:
         """Once more with every so many finished trials, always from the encoder that was given."""
@@ -160,7 +162,7 @@ class LatentBOSampler(LatentSampler):
         self.use_encoder(encoder, metric=self._metric)
         self._retrained = repr(signature)
 
-    def _judge(self, history: History, rng: np.random.Generator) -> _Judge:
+    def _judge(self, history: History, rng: np.random.Generator) -> Judge:
         """What judges candidates; running trials count as observed at their predicted mean."""
         known = self.encoded({key: one.architecture for key, one in history.finished.items()})
         signature = (repr(history.budgets), *((key, repr(one)) for key, one in history.finished.items()))
@@ -174,10 +176,14 @@ class LatentBOSampler(LatentSampler):
         feasible = torch.from_numpy(history.feasible())
         best_of = known[feasible] if feasible.any() else known
         acquisition = self._acquisition(posterior, best_of, observed=len(known), seed=seed)
-        return _Judge(posterior, constraints, acquisition)
+        return Judge(posterior, constraints, acquisition)
+
+    def scores(self, values: Sequence[float]) -> Tensor:
+        """`n x 1` outcomes as a model sees them."""
+        return normal_scores(values)
 
     def _of_values(self, known: Tensor, history: History) -> Model:
-        model = self.predictor(known, normal_scores([one.value for one in history.finished.values()]))
+        model = self.predictor(known, self.scores([one.value for one in history.finished.values()]))
         if not self.input_noise:
             return model
         return with_input_noise(model, self._source.variance([one.architecture for one in history.finished.values()]))
@@ -187,23 +193,19 @@ class LatentBOSampler(LatentSampler):
         if self.acquisition == "thompson":
             # BoTorch draws no paths of a process of several budgets.
             raise ValueError("Expected acquisition ucb, log-ei or log-nei where trials have budgets, but got thompson")
-        told = {budget: dict(reached) for budget, reached in sorted(history.budgets.items())}
-        for key, one in history.finished.items():
-            if not any(key in reached for reached in told.values()):
-                # Failed at once, or told without budgets.
-                told[max(told) if one.values else min(told)][key] = one.value
+        told = history.by_budget()
         known = {**history.running, **{key: one.architecture for key, one in history.finished.items()}}
         points = [self.encoded({key: known[key] for key in reached}) for reached in told.values()]
-        scores = [normal_scores(list(reached.values())) for reached in told.values()]
+        scores = [self.scores(list(reached.values())) for reached in told.values()]
         if len(told) == 1:
             return self.predictor(points[0], scores[0])
         budgets = [budget for budget, reached in told.items() for _ in reached]
-        return fit_budgets_process(torch.cat(points), budgets, torch.cat(scores))
+        return fit_budgets_process(torch.cat(points), budgets, torch.cat(scores), settings=self.settings_width)
 
     def _acquisition(self, posterior: Posterior, known: Tensor, *, observed: int, seed: int) -> Acquisition:
         return make_acquisition(self.acquisition, posterior, known, observed=observed, kappa=self.kappa, seed=seed)
 
-    def _candidates(self, judge: _Judge, history: History, rng: np.random.Generator) -> list[Candidates]:
+    def _candidates(self, judge: Judge, history: History, rng: np.random.Generator) -> list[Candidates]:
         """Candidates by source, those of the acquisition first."""
         finished = {key: one.architecture for key, one in history.finished.items()}
         z = self.encoded(finished)
@@ -222,7 +224,7 @@ class LatentBOSampler(LatentSampler):
         decoded = self._source.decode(found) if found else []
         return [*decoded, *(self._expanded(judge, edits, history) if "edit" in self.sources else ())]
 
-    def _ascend(self, judge: _Judge, centres: Tensor, radius: float, starts: Tensor) -> Tensor:
+    def _ascend(self, judge: Judge, centres: Tensor, radius: float, starts: Tensor) -> Tensor:
         """Ascend the acquisition by projected gradient steps (Adam) in balls around centres.
 
         Its maximum often decodes to an architecture that is known, where a point passed on the way, or reached with
@@ -259,7 +261,7 @@ class LatentBOSampler(LatentSampler):
                 path.append(inside)
         return torch.cat(path[::-1])
 
-    def _expanded(self, judge: _Judge, edits: list[Candidates], history: History) -> list[Candidates]:
+    def _expanded(self, judge: Judge, edits: list[Candidates], history: History) -> list[Candidates]:
         """Edits of incumbents, and the edits of the most promising of them."""
         found = list(edits)
         for _ in range(_EXPANSIONS if edits else 0):
@@ -273,7 +275,7 @@ class LatentBOSampler(LatentSampler):
             found.append(block)
         return found
 
-    def _best(self, judge: _Judge, blocks: list[Candidates], history: History) -> Proposal | None:
+    def _best(self, judge: Judge, blocks: list[Candidates], history: History) -> Proposal | None:
         """The best new candidate."""
         fresh = new_rows(blocks, history)
         if not fresh:
@@ -283,7 +285,7 @@ class LatentBOSampler(LatentSampler):
         block, row = fresh[int(values.argmax())]
         return block.proposal(row, self.space)
 
-    def _best_listed(self, listed: Candidates, judge: _Judge, history: History) -> Proposal | None:
+    def _best_listed(self, listed: Candidates, judge: Judge, history: History) -> Proposal | None:
         """The best of the given candidates that is new.
 
         Running trials lower the upper confidence bound of a candidate and never raise it, since they are believed to
@@ -313,7 +315,7 @@ class LatentBOSampler(LatentSampler):
         return None if best is None else listed.proposal(best, self.space)
 
 
-class _Judge(NamedTuple):
+class Judge(NamedTuple):
     """What candidates are judged by; those that likely violate a constraint lie below all others."""
 
     posterior: Posterior

@@ -54,6 +54,11 @@ class LatentSampler(CellSampler):
         self.n_startup_trials = n_startup_trials
         self.use_encoder(encoder, metric=metric)
 
+    @property
+    def settings_width(self) -> int:
+        """How many coordinates of a candidate are hyperparameters, the last ones."""
+        return 0 if self.hyperparameters is None else self.hyperparameters.width
+
     def use_encoder(self, encoder: Encoder, *, metric: bool) -> None:
         """Place architectures by an encoder from now on, and forget where another had them."""
         self._source = CandidateSource(self.space, MetricEncoder(self.space, encoder) if metric else encoder)
@@ -76,7 +81,7 @@ class LatentSampler(CellSampler):
         return None
 
     def encoded(self, architectures: dict[str, Architecture]) -> Tensor:
-        """`n x d` latent points of known architectures, by hash."""
+        """`n x d` points of known candidates, by key: the latent points of their architectures."""
         new = {key: one for key, one in architectures.items() if key not in self._latents}
         if new:
             self._latents.update(zip(new, self._source.encode(list(new.values())), strict=True))
@@ -87,7 +92,7 @@ class LatentSampler(CellSampler):
         known = history.finished.values()
         models = []
         for name in sorted({name for one in known for name in one.constraints}):
-            told = {one.hash: one for one in known if name in one.constraints}
+            told = {key: one for key, one in history.finished.items() if name in one.constraints}
             z = self.encoded({key: one.architecture for key, one in told.items()})
             values = torch.tensor([[one.constraints[name]] for one in told.values()], dtype=z.dtype)
             deviation = values.std(0, correction=0)

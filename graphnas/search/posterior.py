@@ -10,11 +10,13 @@ from botorch.models import SingleTaskGP
 from botorch.models.model import Model
 from botorch.models.multitask import MultiTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
-from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.kernels import Kernel, MaternKernel, ScaleKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.means import ConstantMean, MultitaskMean
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
+
+from graphnas.search.matern import MaternProduct
 
 _CHUNK = 4096  # points judged at once
 _JOINT = 256  # likewise by BoTorch, which computes their joint covariance, so that cost grows with its square
@@ -85,7 +87,7 @@ class Posterior:
 
 
 def _is_closed(model: Any) -> bool:
-    """Whether a model is a process with constant means, a scaled Matern-5/2 kernel and no transforms."""
+    """Whether a model is a process with constant means, scaled Matern-5/2 kernels and no transforms."""
     if type(model) not in (SingleTaskGP, MultiTaskGP) or model.num_outputs != 1 or model.train_inputs[0].dim() != 2:
         return False
     kernel, mean = model.covar_module, model.mean_module
@@ -98,23 +100,27 @@ def _is_closed(model: Any) -> bool:
         return False
     return bool(
         type(kernel) is ScaleKernel
-        and type(kernel.base_kernel) is MaternKernel
-        and kernel.base_kernel.nu == 2.5
-        and kernel.base_kernel.active_dims is None
+        and all(type(factor) is MaternKernel and factor.nu == 2.5 for factor in _factors(kernel.base_kernel))
         and type(mean) is ConstantMean
         and getattr(model, "input_transform", None) is None
         and getattr(model, "outcome_transform", None) is None
     )
 
 
+def _factors(kernel: Kernel) -> list[Kernel]:
+    """The kernels whose product it is; itself if it is none."""
+    return [kernel.latent, kernel.settings] if type(kernel) is MaternProduct else [kernel]
+
+
 class _Process(NamedTuple):
     """A process with its observations worked in."""
 
-    lengthscale: Tensor
+    factors: list[tuple[Any, Tensor]]
+    """Columns and lengthscales of each kernel whose product is the process's."""
     outputscale: Tensor
     constant: Tensor
-    scaled: Tensor
-    """`(n + m) x d` points in lengthscales, those that are pending last."""
+    scaled: list[Tensor]
+    """For each factor, `n + m` points in lengthscales, those that are pending last."""
     share: Tensor
     """`n + m` covariances of their budgets with the largest, in units of its variance; ones if there is one budget."""
     weights: Tensor
@@ -140,28 +146,46 @@ class _Process(NamedTuple):
                 constants = model.mean_module.constant.detach().reshape(1)
                 # or as noisy as the observations on average.
                 deviation = torch.cat([noise.expand(n), noise.mean().expand(m)])
-            lengthscale, outputscale = kernel.base_kernel.lengthscale.detach(), kernel.outputscale.detach()
-            scaled = (points if pending is None else torch.cat([points, pending])) / lengthscale
+            factors = [
+                (slice(None) if factor.active_dims is None else factor.active_dims, factor.lengthscale.detach())
+                for factor in _factors(kernel.base_kernel)
+            ]
+            outputscale = kernel.outputscale.detach()
+            scaled = _scaled(points if pending is None else torch.cat([points, pending]), factors)
             covariance = _matern(scaled, scaled, outputscale) * relation[budgets][:, budgets]
             covariance.diagonal().add_(deviation)
             factor = psd_safe_cholesky(covariance)
             weights = torch.cholesky_solve((targets - constants[budgets[:n]])[:, None], factor[:n, :n])[:, 0]
             identity = torch.eye(n + m, dtype=factor.dtype)
             inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-        return cls(lengthscale, outputscale, constants[0], scaled, relation[0, budgets], weights, inverse)
+        return cls(factors, outputscale, constants[0], scaled, relation[0, budgets], weights, inverse)
 
     def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        cross = _matern(z / self.lengthscale, self.scaled, self.outputscale) * self.share
+        cross = _matern(_scaled(z, self.factors), self.scaled, self.outputscale) * self.share
         mean = self.constant + cross[:, : len(self.weights)] @ self.weights
         explained = (cross @ self.inverse.T).square().sum(-1)
         return mean, (self.outputscale - explained).clamp_min(1e-12).sqrt()
 
 
-def _matern(x: Tensor, y: Tensor, outputscale: Tensor) -> Tensor:
-    """`n x m` covariances of points in lengthscales by a Matern-5/2 kernel (Rasmussen & Williams 2006, Eq. 4.17)."""
-    squared = x.square().sum(-1, keepdim=True) + y.square().sum(-1) - 2 * x @ y.T
-    r = math.sqrt(5) * squared.clamp_min(_COINCIDENT).sqrt()
-    return outputscale * (1 + r + r.square() / 3) * torch.exp(-r)
+def _scaled(z: Tensor, factors: list[tuple[Any, Tensor]]) -> list[Tensor]:
+    """For each factor, points in lengthscales."""
+    return [z[:, columns] / lengthscale for columns, lengthscale in factors]
+
+
+def _matern(x: list[Tensor], y: list[Tensor], outputscale: Tensor) -> Tensor:
+    """`n x m` covariances of points by a product of Matern-5/2 kernels (Rasmussen & Williams 2006, Eq. 4.17).
+
+    Args:
+        x: `n` points in lengthscales, for each kernel.
+        y: `m` points likewise.
+        outputscale: Their variance.
+    """
+    covariance = outputscale
+    for mine, other in zip(x, y, strict=True):
+        squared = mine.square().sum(-1, keepdim=True) + other.square().sum(-1) - 2 * mine @ other.T
+        r = math.sqrt(5) * squared.clamp_min(_COINCIDENT).sqrt()
+        covariance = covariance * (1 + r + r.square() / 3) * torch.exp(-r)
+    return covariance
 
 
 def _joint_moments(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ function of the trials and can be lost at any time.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import threading
 import zlib
@@ -26,7 +27,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from graphnas.cell import Architecture
-from graphnas.spaces import Space
+from graphnas.spaces import HyperparameterSpace, Space
+from graphnas.spaces.hyperparameters import HYPERPARAMETERS_KEY
 from graphnas.spaces.space import ARCHITECTURE_KEY, HASH_KEY
 
 SOURCE_KEY = "graphnas:source"
@@ -79,18 +81,36 @@ class CandidateList:
 
 
 class Proposal(NamedTuple):
-    """An architecture for a trial."""
+    """An architecture for a trial, with training settings where these are searched too."""
 
     architecture: Architecture
     hash: str
     """`Space.hash` of the architecture."""
     source: str
     """What proposed it, such as `random`, `acquisition`, or `fallback: ...` with the reason."""
+    settings: Mapping[str, Any] = {}
+    """Hyperparameters by name."""
+
+    @property
+    def key(self) -> str:
+        """What tells candidates apart."""
+        return candidate_key(self.hash, self.settings)
+
+
+def candidate_key(key: str, settings: Mapping[str, Any]) -> str:
+    """What a study counts as one candidate: an architecture's hash, followed by its settings as JSON if it has any."""
+    return key + json.dumps(settings, sort_keys=True) if settings else key
+
+
+def split_key(key: str) -> tuple[str, dict[str, Any]]:
+    """Hash and settings of a `candidate_key`."""
+    start = key.find("{")
+    return (key, {}) if start < 0 else (key[:start], json.loads(key[start:]))
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a study knows about one architecture."""
+    """What a study knows about one candidate."""
 
     architecture: Architecture
     hash: str
@@ -108,24 +128,39 @@ class Observation:
 
 @dataclass(frozen=True)
 class History:
-    """The architectures of a study, by hash, in the order of their (last) trials."""
+    """The candidates of a study, by `candidate_key`, in the order of their (last) trials.
+
+    Candidates are architectures, and where a sampler searches hyperparameters too, architectures with settings.
+    """
 
     finished: Mapping[str, Observation]
-    """Architectures with at least one finished trial, failed ones included."""
+    """Candidates with at least one finished trial, failed ones included."""
     running: Mapping[str, Architecture]
-    """Architectures that wait for their first value."""
+    """Candidates that wait for their first value."""
     budgets: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    """Where trials are compared at several budgets: by budget, what architectures have reached at it, larger is better,
-    by hash. Those that ended at a smaller budget are finished and have no values; some are running."""
+    """Where trials are compared at several budgets: by budget, what candidates have reached at it, larger is better, by
+    key. Those that ended at a smaller budget are finished and have no values; some are running."""
 
     def feasible(self) -> NDArray[np.bool_]:
         """Which of the finished architectures violate no constraint, in their order."""
         known = self.finished.values()
         return np.array([all(value <= 0 for value in one.constraints.values()) for one in known], dtype=bool)
 
+    def by_budget(self) -> dict[int, dict[str, float]]:
+        """What candidates have reached at each budget, by key, smallest budget first; NaN is nothing.
+
+        Those that have no budgets count as having reached their values at the largest, or nothing at the smallest; if
+        no trial has any, all are at budget 0.
+        """
+        told = {budget: dict(reached) for budget, reached in sorted(self.budgets.items())} or {0: {}}
+        for key, one in self.finished.items():
+            if not any(key in reached for reached in told.values()):
+                told[max(told) if one.values else min(told)][key] = one.value
+        return told
+
     @cached_property
     def hashes(self) -> Set[str]:
-        """Hashes of all architectures that were proposed so far."""
+        """Keys of all candidates that were proposed so far; without hyperparameters the architectures' hashes."""
         return self.finished.keys() | self.running.keys()
 
 
@@ -140,6 +175,7 @@ class CellSampler(BaseSampler):
     Args:
         space: The space to propose from.
         candidates: Proposes only these architectures; the whole space if None.
+        hyperparameters: Proposes settings of these with each architecture, which may come again with others.
         seed: Makes proposals a function of the study's trials; drawn at random if None and kept in `seed`.
     """
 
@@ -150,6 +186,7 @@ class CellSampler(BaseSampler):
         space: Space,
         *,
         candidates: Sequence[Architecture] | CandidateList | None = None,
+        hyperparameters: HyperparameterSpace | None = None,
         seed: int | None = None,
     ) -> None:
         if seed is not None and seed < 0:
@@ -160,6 +197,7 @@ class CellSampler(BaseSampler):
             if candidates is None or isinstance(candidates, CandidateList)
             else CandidateList(space, candidates)
         )
+        self.hyperparameters = hyperparameters
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
         """Seed of all proposals."""
         self._lock = threading.Lock()
@@ -196,13 +234,14 @@ class CellSampler(BaseSampler):
             self._record(study, trial, {SOURCE_KEY: "enqueued"})
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The decisions of the space, the same for every trial."""
-        return self.space.distributions()
+        """The decisions of the space, and hyperparameters, the same for every trial."""
+        further = {} if self.hyperparameters is None else self.hyperparameters.distributions()
+        return {**self.space.distributions(), **further}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Propose an architecture, claim it on the trial, and return its decisions."""
+        """Propose a candidate, claim it on the trial, and return its decisions and settings."""
         if self._is_enqueued(trial):
             return {}
         # Threads of this process take turns; another process may claim the same architecture between our reading
@@ -212,14 +251,16 @@ class CellSampler(BaseSampler):
             for attempt in range(_CLAIMS):
                 entropy = (self.seed, trial.number, attempt) if attempt else (self.seed, trial.number)
                 proposal = self.propose(history, np.random.default_rng(entropy))
-                claim = {ARCHITECTURE_KEY: proposal.architecture.to_json(), HASH_KEY: proposal.hash}
+                claim: dict[str, Any] = {HYPERPARAMETERS_KEY: dict(proposal.settings)} if proposal.settings else {}
+                claim |= {ARCHITECTURE_KEY: proposal.architecture.to_json(), HASH_KEY: proposal.hash}
                 self._record(study, trial, {**claim, SOURCE_KEY: proposal.source})
-                repeats = proposal.hash in history.hashes
+                repeats = proposal.key in history.hashes
                 history = self._read(study, trial.number)
-                if repeats or proposal.hash not in history.hashes:
+                if repeats or proposal.key not in history.hashes:
                     break
+        parameters = {**self.space.parameters(proposal.architecture), **proposal.settings}
         # A sampler around this one may have fixed some decisions already.
-        return {name: v for name, v in self.space.parameters(proposal.architecture).items() if name in search_space}
+        return {name: value for name, value in parameters.items() if name in search_space}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -230,12 +271,14 @@ class CellSampler(BaseSampler):
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def random_proposal(self, history: History, rng: np.random.Generator, source: str = "random") -> Proposal:
-        """A random architecture that the study does not know, if there is one."""
+        """A random candidate that the study does not know, if there is one."""
         for n in _DRAWS:
             architectures, hashes = self._draw(n, rng)
             for architecture, key in zip(architectures, hashes, strict=True):
-                if key not in history.hashes:
-                    return Proposal(architecture, key, source)
+                settings = {} if self.hyperparameters is None else self.hyperparameters.sample(1, rng)[0]
+                proposal = Proposal(architecture, key, source, settings)
+                if proposal.key not in history.hashes:
+                    return proposal
         return Proposal(architectures[0], hashes[0], "fallback: no new architecture")
 
     def neighbours(self, architecture: Architecture, key: str) -> list[tuple[Architecture, str]]:
@@ -271,7 +314,7 @@ class CellSampler(BaseSampler):
         """Whether `Study.enqueue_trial` fixed every decision."""
         return set(self.space.distributions()) <= set(trial.system_attrs.get("fixed_params", {}))
 
-    def _record(self, study: Study, trial: FrozenTrial, attributes: Mapping[str, str]) -> None:
+    def _record(self, study: Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         for key, value in attributes.items():
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
             trial.user_attrs[key] = value  # the objective's own view of the trial, as Trial.set_user_attr keeps it
@@ -286,7 +329,7 @@ class CellSampler(BaseSampler):
         budgets: dict[int, dict[str, float]] = {}
         known: dict[str, Architecture] = {}
         for trial in trials:
-            entry = self._architecture(trial) if trial.number != number else None
+            entry = self._candidate(trial) if trial.number != number else None
             if entry is None:
                 continue
             architecture, key = entry
@@ -307,8 +350,16 @@ class CellSampler(BaseSampler):
         finished = {}
         for key, told in values.items():
             means = tuple(sum(column) / len(told) for column in zip(*told, strict=True))
-            finished[key] = Observation(known[key], key, means, constraints.get(key, {}))
+            finished[key] = Observation(known[key], split_key(key)[0], means, constraints.get(key, {}))
         return History(finished, {key: known[key] for key in known.keys() - finished.keys()}, budgets)
+
+    def _candidate(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:
+        """Architecture and key of a trial of this space, None for other trials."""
+        entry = self._architecture(trial)
+        if entry is None or self.hyperparameters is None:
+            return entry
+        settings = trial.user_attrs.get(HYPERPARAMETERS_KEY)
+        return (entry[0], candidate_key(entry[1], settings)) if settings else None
 
     def _architecture(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:
         """Architecture and hash of a trial of this space, None for other trials."""

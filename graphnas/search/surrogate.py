@@ -1,4 +1,4 @@
-"""The Gaussian process of the latent search: outcomes as normal scores, a Matern kernel."""
+"""The Gaussian processes of the latent search: outcomes as normal scores, Matern kernels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from botorch.models.model import Model
 from botorch.models.multitask import MultiTaskGP
 from botorch.utils.sampling import manual_seed
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.kernels import Kernel, MaternKernel, ScaleKernel
 from gpytorch.likelihoods import GaussianLikelihood, HadamardGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
+from graphnas.search.matern import MaternProduct
 from graphnas.search.posterior import Posterior
 
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
@@ -46,7 +47,26 @@ def normal_scores(values: Sequence[float]) -> Tensor:
     return torch.from_numpy(norm.ppf((ranks - 0.5) / len(ranks)))[:, None]
 
 
-def fit_gaussian_process(X: Tensor, Y: Tensor) -> Model:
+def winsorised_scores(values: Sequence[float]) -> Tensor:
+    """Standardised outcomes, none below that of the worst tenth; NaN (a failed trial) is there as well.
+
+    Unlike ranks they do not magnify what sets the many good trials of a long search apart, after which a model believes
+    that nothing else can be as good.
+
+    Args:
+        values: `n` outcomes, larger is better.
+
+    Returns:
+        `n x 1` scores in double precision.
+    """
+    outcomes = np.asarray(values, dtype=np.float64)
+    finite = outcomes[np.isfinite(outcomes)]
+    worst = float(np.quantile(np.where(np.isfinite(outcomes), outcomes, finite.min(initial=0.0)), 0.1))
+    outcomes = np.maximum(np.where(np.isfinite(outcomes), outcomes, worst), worst)
+    return torch.from_numpy((outcomes - outcomes.mean()) / max(float(outcomes.std()), 1e-12))[:, None]
+
+
+def fit_gaussian_process(X: Tensor, Y: Tensor, *, settings: int = 0) -> Model:
     """Fit BoTorch's `SingleTaskGP` with an isotropic Matern-5/2 kernel by MAP.
 
     The prior of the lengthscale grows with the square root of the dimension (Hvarfner et al. 2024, arXiv
@@ -54,19 +74,26 @@ def fit_gaussian_process(X: Tensor, Y: Tensor) -> Model:
     The noise has the median 0.14: one training tells little of an architecture, and a process that believes every
     value climbs the luckiest one.
 
+    Where hyperparameters are searched too, the kernel is the product of that of the latent means and one of the
+    hyperparameters, Matern-5/2 with a lengthscale for each: how much one of them matters is learnt, and what is known
+    of it counts the more, the more alike two architectures are.
+
     Args:
-        X: `n x d` latent means, about standard normal.
+        X: `n x d` latent means, about standard normal, then hyperparameters in `[0, 1]`.
         Y: `n x 1` standardised outcomes.
+        settings: How many of the `d` columns are hyperparameters.
 
     Raises:
         ModelFittingError: if no fit succeeds.
     """
     likelihood = GaussianLikelihood(**_noise())
-    model = SingleTaskGP(X, Y, likelihood=likelihood, covar_module=_kernel(X.shape[-1]), outcome_transform=None)
+    model = SingleTaskGP(
+        X, Y, likelihood=likelihood, covar_module=_kernel(X.shape[-1], settings), outcome_transform=None
+    )
     return _fitted(model)
 
 
-def fit_budgets_process(X: Tensor, budgets: Sequence[int], Y: Tensor) -> Model:
+def fit_budgets_process(X: Tensor, budgets: Sequence[int], Y: Tensor, *, settings: int = 0) -> Model:
     """Fit one process to outcomes at several budgets; it predicts those at the largest.
 
     BoTorch's `MultiTaskGP`, an intrinsic model of coregionalisation (Bonilla et al. 2007): the kernel of
@@ -75,9 +102,10 @@ def fit_budgets_process(X: Tensor, budgets: Sequence[int], Y: Tensor) -> Model:
     were trained longer does not mislead.
 
     Args:
-        X: `n x d` latent means, about standard normal.
+        X: As in `fit_gaussian_process`.
         budgets: `n` budgets, two or more of them different.
         Y: `n x 1` outcomes, standardised budget by budget.
+        settings: As in `fit_gaussian_process`.
 
     Raises:
         ModelFittingError: if no fit succeeds.
@@ -92,22 +120,36 @@ def fit_budgets_process(X: Tensor, budgets: Sequence[int], Y: Tensor) -> Model:
             Y,
             task_feature=-1,
             likelihood=likelihood,
-            covar_module=_kernel(d),
+            covar_module=_kernel(d, settings),
             output_tasks=[0],
             outcome_transform=None,
         )
     return _fitted(model)
 
 
-def _kernel(d: int) -> ScaleKernel:
+def _kernel(d: int, settings: int) -> ScaleKernel:
+    if settings:
+        latent = range(d - settings)
+        # Two random points of a unit cube are about the root of a sixth of its dimensions apart. Many a hyperparameter
+        # matters little, so lengthscales are free to grow.
+        training = _matern(math.sqrt(settings / 6), 1.0, active_dims=range(d - settings, d), ard_num_dims=settings)
+        base: Kernel = MaternProduct(_matern(math.sqrt(2 * len(latent)), 0.7, active_dims=latent), training)
+    else:
+        base = _matern(math.sqrt(2 * d), 0.7)
     return ScaleKernel(
-        MaternKernel(
-            nu=2.5,
-            lengthscale_prior=LogNormalPrior(math.log(2 * d) / 2, 0.7),
-            lengthscale_constraint=GreaterThan(1e-2, transform=None, initial_value=math.sqrt(2 * d)),
-        ),
+        base,
         outputscale_prior=LogNormalPrior(0.0, 0.5),
         outputscale_constraint=GreaterThan(1e-3, transform=None, initial_value=1.0),
+    )
+
+
+def _matern(typical: float, spread: float, **which: Any) -> MaternKernel:
+    """Of which columns, with a typical lengthscale, and how far its logarithm may be off."""
+    return MaternKernel(
+        nu=2.5,
+        lengthscale_prior=LogNormalPrior(math.log(typical), spread),
+        lengthscale_constraint=GreaterThan(1e-2, transform=None, initial_value=typical),
+        **which,
     )
 
 
@@ -162,4 +204,11 @@ def with_input_noise(model: Model, variance: Tensor) -> Model:
     return corrected.eval()
 
 
-__all__ = ["ModelFittingError", "fit_budgets_process", "fit_gaussian_process", "normal_scores", "with_input_noise"]
+__all__ = [
+    "ModelFittingError",
+    "fit_budgets_process",
+    "fit_gaussian_process",
+    "normal_scores",
+    "winsorised_scores",
+    "with_input_noise",
+]

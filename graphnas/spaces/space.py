@@ -269,6 +269,21 @@ class Space:
             cells += from_arrays(derivation.cells, self.vocabulary)
         return Architecture(self.name, tuple(cells))
 
+    def nearest(self, decisions: NDArray[Any]) -> CellArrays:
+        """The cells of `n x t` decisions of which any may be illegal.
+
+        Each that is not legal after the earlier ones is replaced by the legal one nearest in the alphabet, the lower
+        of two.
+        """
+        parts = len(self.cell_names)
+        wanted = np.asarray(decisions).reshape(len(decisions) * parts, -1)
+        derivation = self.topology.start(len(wanted))
+        for column in wanted.T:
+            legal = derivation.legal()
+            apart = np.abs(np.arange(legal.shape[1]) - column[:, None])
+            derivation.choose(np.where(legal, apart, legal.shape[1]).argmin(1))
+        return derivation.cells
+
     def masks(self, prefix: NDArray[Any]) -> BoolArray:
         """`n x k` legal next choices after `n x t` decisions that were legal.
 
@@ -308,21 +323,15 @@ class Space:
     def suggest(self, trial: BaseTrial) -> Architecture:
         """Ask a trial for an architecture.
 
-        Every decision is a categorical parameter. A value that is not legal after the earlier ones is replaced by the
-        legal one nearest in the alphabet, the lower of two. The architecture is stored on the trial as JSON, with its
-        hash, and that record is authoritative.
+        Every decision is a categorical parameter; those that are not legal after the earlier ones are replaced as
+        `nearest` does. The architecture is stored on the trial as JSON, with its hash; that record is authoritative.
         """
-        choices = []
-        for cell in self.cell_names:
-            derivation = self.topology.start(1)
-            for decision in self.topology.decisions:
-                value = trial.suggest_categorical(f"{cell}.{decision.name}", decision.choices)
-                wanted = decision.choices.index(str(value))
-                legal = np.flatnonzero(derivation.legal()[0])
-                choice = int(legal[np.abs(legal - wanted).argmin()])
-                derivation.choose(np.array([choice]))
-                choices.append(choice)
-        architecture = self.build(choices)
+        wanted = [
+            decision.choices.index(str(trial.suggest_categorical(f"{cell}.{decision.name}", decision.choices)))
+            for cell in self.cell_names
+            for decision in self.topology.decisions
+        ]
+        (architecture,) = self.from_arrays(self.nearest(np.array([wanted])))
         trial.set_user_attr(ARCHITECTURE_KEY, architecture.to_json())
         trial.set_user_attr(HASH_KEY, self.hash(architecture))
         return architecture

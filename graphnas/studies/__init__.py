@@ -14,21 +14,33 @@ and writes results; workers only evaluate. A trial's row is the record of its st
 Nothing is unpickled from disk.
 """
 
-from graphnas.studies.coordinator import Event, run
+from graphnas.studies.coordinator import run
 from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
 from graphnas.studies.fidelity import FIDELITIES, Fidelity
 from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
+from graphnas.studies.lease import Event
 from graphnas.studies.lock import LOCK
 from graphnas.studies.records import environment, to_toml, write_text
 from graphnas.studies.samplers import (
     HEED_BOUNDS,
+    JOINT_SAMPLERS,
     LATENT_SAMPLERS,
+    OPTUNA_SAMPLERS,
     SAMPLERS,
     SEVERAL_OBJECTIVES,
     make_sampler,
     split_sampler,
 )
-from graphnas.studies.settings import CONFIG, load_encoder, load_space, read_config, setting
+from graphnas.studies.settings import (
+    CANDIDATES,
+    CONFIG,
+    load_candidates,
+    load_encoder,
+    load_hyperparameters,
+    load_space,
+    read_config,
+    setting,
+)
 from graphnas.studies.trials import (
     EXHAUSTED,
     INTERRUPTED,
@@ -37,12 +49,14 @@ from graphnas.studies.trials import (
     best,
     feasible,
     finished,
+    hyperparameters,
     keeps_bounds,
     labels,
     pareto_set,
 )
 
 __all__ = [
+    "CANDIDATES",
     "CONFIG",
     "DATABASE",
     "ENVIRONMENT",
@@ -50,8 +64,10 @@ __all__ = [
     "FIDELITIES",
     "HEED_BOUNDS",
     "INTERRUPTED",
+    "JOINT_SAMPLERS",
     "LATENT_SAMPLERS",
     "LOCK",
+    "OPTUNA_SAMPLERS",
     "SAMPLERS",
     "SEVERAL_OBJECTIVES",
     "WEIGHTS",
@@ -67,9 +83,12 @@ __all__ = [
     "feasible",
     "finished",
     "folder_of",
+    "hyperparameters",
     "keeps_bounds",
     "labels",
+    "load_candidates",
     "load_encoder",
+    "load_hyperparameters",
     "load_space",
     "make_sampler",
     "pareto_set",

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,44 +18,19 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from graphnas import engines
-from graphnas.cell import Architecture
+from graphnas.spaces.hyperparameters import HYPERPARAMETERS_KEY
+from graphnas.spaces.space import ARCHITECTURE_KEY
 from graphnas.studies.errors import StudyError, TooManyFailures
 from graphnas.studies.fidelity import Fidelity
 from graphnas.studies.folder import DATABASE, folder_of, reason_of
+from graphnas.studies.lease import Event, Lease
 from graphnas.studies.lock import LOCK, coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished, pareto_set
 from graphnas.studies.trials import best as best_trials
 
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
-    from graphnas.spaces import Space
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a trial of a running search."""
-
-    kind: str
-    """`"started"`, `"progress"`, `"retried"`, `"promoted"` to the next budget, `"pruned"`, `"finished"`, `"failed"` or,
-    once, `"exhausted"`."""
-    number: int
-    """Number of the trial."""
-    architecture: Architecture
-    """The candidate."""
-    source: str
-    """What proposed it."""
-    values: tuple[float, ...] = ()
-    """Objectives of a finished trial, or of one that was pruned or promoted, at its budget."""
-    feasible: bool = True
-    """Whether a finished trial keeps all bounds."""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """Metrics of a finished trial, or of the step just reported."""
-    step: int | None = None
-    """Step of a progress report; budget at which a pruned trial ended."""
-    seconds: float = 0.0
-    """Seconds that the finished evaluation took."""
-    reason: str = ""
-    """Why the trial failed or is tried again."""
+    from graphnas.spaces import HyperparameterSpace, Space
 
 
 def run(
@@ -75,6 +49,7 @@ def run(
     max_failure_rate: float = 0.5,
     keep: int = 5,
     fidelity: Fidelity | None = None,
+    hyperparameters: HyperparameterSpace | None = None,
 ) -> None:
     """Ask, evaluate and tell until the study holds `n_trials` finished trials.
 
@@ -99,6 +74,7 @@ def run(
             safetensors files in their folders, are kept; those of others are deleted when their trials have finished.
         fidelity: Budgets at which candidates are compared and end if they fall behind; such trials are pruned, and
             have what they reached at each budget as intermediate values.
+        hyperparameters: What each trial chooses beside its architecture; the evaluator is given these settings.
 
     The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
 
@@ -129,6 +105,7 @@ def run(
         max_failure_rate,
         keep,
         fidelity,
+        hyperparameters,
     )
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     folder = folder_of(study)
@@ -138,29 +115,6 @@ def run(
         except StorageInternalError as error:
             place = "the study's storage" if folder is None else folder / DATABASE
             raise StudyError(f"{place} failed: {reason_of(error)}") from error
-
-
-@dataclass
-class _Lease:
-    """A candidate under way."""
-
-    number: int
-    trial_id: int
-    architecture: Architecture
-    source: str
-    attempt: int
-    """Number of the attempt under way, or of those that count against the candidate while it waits."""
-    started: float
-    steps: int = 0
-    """Steps that this attempt has reported from another process."""
-    reached: int = 0
-    """Steps that the attempt which got furthest has reported, this one not included."""
-    rung: int = 0
-    """Index of the budget under way."""
-    values: dict[str, float] = field(default_factory=dict)
-    """What was reached at each smaller budget."""
-    spent: tuple[float, float] = (0.0, 0.0)
-    """Seconds and cost of smaller budgets."""
 
 
 class _Coordinator:
@@ -179,6 +133,7 @@ class _Coordinator:
         max_failure_rate: float,
         keep: int,
         fidelity: Fidelity | None,
+        hyperparameters: HyperparameterSpace | None,
     ) -> None:
         self.study = study
         self.space = space
@@ -195,6 +150,7 @@ class _Coordinator:
         self.max_failure_rate = max_failure_rate
         self.keep = keep
         self.without_weights: set[int] = set()
+        self.hyperparameters = hyperparameters
         self.fidelity = fidelity
         if fidelity is not None:
             study.pruner = fidelity.pruner
@@ -202,10 +158,15 @@ class _Coordinator:
         self.objectives: list[str] = study.user_attrs.get("graphnas:objectives", ["value"])
         self.at_most: dict[str, float] = study.user_attrs.get("graphnas:at_most", {})
         self.at_least: dict[str, float] = study.user_attrs.get("graphnas:at_least", {})
-        self.pending: dict[Future[str], _Lease] = {}
-        self.queue: list[_Lease] = []
+        self.pending: dict[Future[str], Lease] = {}
+        self.queue: list[Lease] = []
         self.outcomes: list[bool] = []
         self.exhausted = False
+
+    @property
+    def _needs(self) -> set[str]:
+        """Attributes that make a trial a candidate."""
+        return {ARCHITECTURE_KEY} if self.hyperparameters is None else {ARCHITECTURE_KEY, HYPERPARAMETERS_KEY}
 
     def run(self, n_trials: int, parallel: int, deadline: float) -> None:
         self._recover()
@@ -240,17 +201,18 @@ class _Coordinator:
     def _recover(self) -> None:
         """Take up what a coordinator that died has left behind."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if "graphnas:architecture" not in trial.user_attrs:
+            if not self._needs <= trial.user_attrs.keys():
                 self._discard(trial._trial_id, trial.number, INTERRUPTED)
                 # An enqueued candidate is asked for once more; the sampler's next proposal replaces any other.
                 if "fixed_params" in trial.system_attrs:
                     self.study.enqueue_trial(trial.system_attrs["fixed_params"])
                 continue
             candidate = architecture(trial)
-            lease = _Lease(
+            lease = Lease(
                 trial.number,
                 trial._trial_id,
                 candidate,
+                trial.user_attrs.get(HYPERPARAMETERS_KEY),
                 trial.user_attrs.get("graphnas:source", ""),
                 trial.user_attrs.get("graphnas:attempts", 0),
                 time.monotonic(),
@@ -271,7 +233,7 @@ class _Coordinator:
             else:
                 self.queue.append(lease)
 
-    def _acquit(self, lease: _Lease, record: Mapping[str, Any]) -> None:
+    def _acquit(self, lease: Lease, record: Mapping[str, Any]) -> None:
         """Take back what a coordinator counted against the candidate that it had under way, if it got further."""
         place = self._workplace(lease)
         steps = 0 if place is None else len(engines.read_progress(place))
@@ -280,21 +242,22 @@ class _Coordinator:
             lease.attempt = 0
         lease.reached = max(before, steps)
 
-    def _ask(self) -> _Lease | None:
+    def _ask(self) -> Lease | None:
         """A new candidate, or None if there is no other."""
         trial: optuna.Trial | None = None
         try:
             trial = self.study.ask()
             candidate = self.space.suggest(trial)
+            settings = None if self.hyperparameters is None else self.hyperparameters.suggest(trial)
         except BaseException:
-            if trial is not None and "graphnas:architecture" not in trial.user_attrs:
+            if trial is not None and not self._needs <= trial.user_attrs.keys():
                 self._discard(trial._trial_id, trial.number, INTERRUPTED)
             raise
         # Optuna does not ask the sampler about an enqueued trial, and its own samplers do not say what they do.
         enqueued = "fixed_params" in self.study._storage.get_trial(trial._trial_id).system_attrs
         default = "enqueued" if enqueued else type(self.study.sampler).__name__
         source = str(trial.user_attrs.get("graphnas:source", default))
-        lease = _Lease(trial.number, trial._trial_id, candidate, source, 0, time.monotonic())
+        lease = Lease(trial.number, trial._trial_id, candidate, settings, source, 0, time.monotonic())
         if self.fidelity is not None:
             lease.rung = self.fidelity.first(self.study, self.study._storage.get_trial(trial._trial_id))
         if "graphnas:source" not in trial.user_attrs:
@@ -306,7 +269,7 @@ class _Coordinator:
             return None
         return lease
 
-    def _start(self, lease: _Lease) -> None:
+    def _start(self, lease: Lease) -> None:
         lease.attempt += 1
         lease.started = time.monotonic()
         lease.reached = max(lease.reached, lease.steps)
@@ -330,6 +293,7 @@ class _Coordinator:
             budget=budget,
             until=until,
             seed=self.seed,
+            hyperparameters=lease.settings,
             folder=None if place is None else str(place),
             objectives=(*self.objectives, *self.at_most, *self.at_least),
         )
@@ -370,11 +334,11 @@ class _Coordinator:
             self._complete(lease, result, values, constraints)
         return 1
 
-    def _is_last(self, lease: _Lease) -> bool:
+    def _is_last(self, lease: Lease) -> bool:
         """Whether the budget under way is the largest."""
         return self.fidelity is None or lease.rung == len(self.fidelity.budgets) - 1
 
-    def _climb(self, lease: _Lease, result: Result, values: tuple[float, ...], constraints: Mapping[str, float]) -> int:
+    def _climb(self, lease: Lease, result: Result, values: tuple[float, ...], constraints: Mapping[str, float]) -> int:
         """Compare a candidate at a smaller budget; 1 if its trial ends there, 0 if it goes on to the next."""
         assert self.fidelity is not None
         self._reach(lease, values[0])
@@ -404,7 +368,7 @@ class _Coordinator:
                 found[f"{name} {side} {bounds[name]:g}"] = sign * (figure - bounds[name])
         return found
 
-    def _reach(self, lease: _Lease, value: float) -> None:
+    def _reach(self, lease: Lease, value: float) -> None:
         """Write what a trial has reached at its budget, for the pruner and for samplers."""
         assert self.fidelity is not None
         budget = self.fidelity.budgets[lease.rung]
@@ -414,7 +378,7 @@ class _Coordinator:
 
     def _complete(
         self,
-        lease: _Lease,
+        lease: Lease,
         result: Result,
         values: tuple[float, ...],
         constraints: Mapping[str, float],
@@ -457,7 +421,7 @@ class _Coordinator:
         else:
             self._emit(lease, "finished", feasible=kept, **figures)
 
-    def _fail(self, lease: _Lease, reason: str) -> None:
+    def _fail(self, lease: Lease, reason: str) -> None:
         self._set(lease, "reason", reason)
         self._set(lease, "seconds", time.monotonic() - lease.started)
         self._set(lease, "seed", self.seed)
@@ -467,7 +431,7 @@ class _Coordinator:
         self._drop_weights(lease)
         self._emit(lease, "failed", reason=reason, seconds=time.monotonic() - lease.started)
 
-    def _drop_weights(self, lease: _Lease) -> None:
+    def _drop_weights(self, lease: Lease) -> None:
         """Delete the weights of finished trials that are not among the best, if this one has left any."""
         place = self._place(lease)
         if place is None or not any(place.rglob(WEIGHTS)):
@@ -494,14 +458,14 @@ class _Coordinator:
             )
             raise TooManyFailures(f"{failures} of {len(self.outcomes)} candidates failed, the last one: {last}")
 
-    def _set(self, lease: _Lease, name: str, value: Any) -> None:
+    def _set(self, lease: Lease, name: str, value: Any) -> None:
         # A Trial object would ask the sampler again for a trial that an earlier coordinator left behind.
         self.study._storage.set_trial_user_attr(lease.trial_id, f"graphnas:{name}", value)
 
-    def _place(self, lease: _Lease) -> Path | None:
+    def _place(self, lease: Lease) -> Path | None:
         return None if self.folder is None else self.folder / "trials" / str(lease.number)
 
-    def _workplace(self, lease: _Lease) -> Path | None:
+    def _workplace(self, lease: Lease) -> Path | None:
         """Where the evaluation under way keeps its files; one that a larger budget does not go on from, apart."""
         place = self._place(lease)
         if place is None or self.fidelity is None or not self.fidelity.restarted or self._is_last(lease):
@@ -519,11 +483,12 @@ class _Coordinator:
         if self.folder is not None:
             os.utime(self.folder / LOCK)
 
-    def _progress(self, lease: _Lease, step: int, metrics: Mapping[str, float]) -> None:
+    def _progress(self, lease: Lease, step: int, metrics: Mapping[str, float]) -> None:
         self._emit(lease, "progress", step=step, metrics=metrics)
 
-    def _emit(self, lease: _Lease, kind: str, **details: Any) -> None:
-        self.on_event(Event(kind, lease.number, lease.architecture, lease.source, **details))
+    def _emit(self, lease: Lease, kind: str, **details: Any) -> None:
+        settings = lease.settings or {}
+        self.on_event(Event(kind, lease.number, lease.architecture, lease.source, settings, **details))
 
 
 def _objective_curve(result: Result) -> tuple[float, ...]:

@@ -20,12 +20,13 @@ from graphnas.studies.errors import StudyError
 from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.records import environment, to_toml, write_text
 from graphnas.studies.samplers import rebuild_sampler
-from graphnas.studies.settings import BOUNDS, CONFIG, DIRECTIONS, check_config, read_config
+from graphnas.studies.settings import BOUNDS, CANDIDATES, CONFIG, DIRECTIONS, check_config, read_config
 from graphnas.studies.trials import architecture
 
 if TYPE_CHECKING:
+    from graphnas.cell import Architecture
     from graphnas.evaluate.protocol import Evaluator
-    from graphnas.spaces import Space
+    from graphnas.spaces import HyperparameterSpace, Space
 
 
 DATABASE = "study.db"
@@ -45,6 +46,8 @@ def create(
     objectives: Sequence[str] = ("value",),
     at_most: Mapping[str, float] | None = None,
     at_least: Mapping[str, float] | None = None,
+    hyperparameters: HyperparameterSpace | None = None,
+    candidates: Sequence[Architecture] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
     """Start a search in a new folder.
@@ -59,6 +62,8 @@ def create(
         at_most: Upper bounds on `"value"` or metrics by name. Trials beyond one count as infeasible: samplers that heed
             constraints avoid them, and they are never among the best.
         at_least: Lower bounds.
+        hyperparameters: What is searched beside architectures; `run` needs them too.
+        candidates: What the sampler is restricted to, if it is.
         config: Settings for `config.toml`, beside the names of the parts. `resume` rebuilds the sampler from a table
             `sampler` with `kind` (a word of `split_sampler`), `seed` and, where it needs one, `encoder`.
 
@@ -83,6 +88,7 @@ def create(
         "space": {"name": space.name},
         "sampler": {"class": type(sampler).__name__},
         "evaluator": {"name": evaluator.name},
+        "joint": None if hyperparameters is None else hyperparameters.table(),
     }
     for key, value in (config or {}).items():
         settings[key] = {**settings[key], **value} if isinstance(settings.get(key), dict) else value
@@ -95,6 +101,9 @@ def create(
         file = settings["space"].get("file")
         if file is not None:
             write_text(folder / file, space.path.read_text(encoding="utf-8"))
+        if candidates is not None:
+            listed = [json.loads(one.to_json()) for one in candidates]
+            write_text(folder / CANDIDATES, json.dumps(listed) + "\n")
         write_text(folder / ENVIRONMENT, json.dumps(environment(settings["sampler"].get("seed")), indent=2) + "\n")
         write_text(folder / CONFIG, to_toml(settings))
         _make_database(folder, settings)

@@ -11,12 +11,12 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from graphnas.studies.errors import StudyError
-from graphnas.studies.settings import CONFIG, load_encoder, load_space
+from graphnas.studies.settings import CONFIG, load_candidates, load_encoder, load_hyperparameters, load_space
 
 if TYPE_CHECKING:
-    from graphnas.spaces import Space
+    from graphnas.spaces import HyperparameterSpace, Space
 
-LATENT_SAMPLERS = ("latent-bo", "latent-pareto", "gradient")
+LATENT_SAMPLERS = ("latent-bo", "latent-pareto", "latent-joint", "gradient")
 """Those that need an encoder."""
 
 SAMPLERS = (
@@ -29,15 +29,22 @@ SAMPLERS = (
     "npenas",
     "forest",
     "xgboost",
+    "bohb",
     "tpe",
     "nsga2",
 )
-"""All names; the last two are Optuna's own, which know nothing of architectures."""
+"""All names."""
+
+OPTUNA_SAMPLERS = ("tpe", "nsga2")
+"""Optuna's own, which know nothing of architectures."""
 
 SEVERAL_OBJECTIVES = ("latent-pareto", "random", "tpe", "nsga2")
 """Those that serve several objectives."""
 
-HEED_BOUNDS = ("latent-bo", "latent-pareto", "tpe", "nsga2")
+JOINT_SAMPLERS = ("latent-joint", "bohb", "random", "tpe", "nsga2")
+"""Those that search hyperparameters too."""
+
+HEED_BOUNDS = ("latent-bo", "latent-pareto", "latent-joint", "tpe", "nsga2")
 """Those that avoid what likely violates a constraint."""
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -121,7 +128,13 @@ def plain_value(text: str) -> bool | int | float | str:
 
 
 def make_sampler(
-    word: str, space: Space, *, encoder: Any = None, candidates: Any = None, seed: int | None = None
+    word: str,
+    space: Space,
+    *,
+    encoder: Any = None,
+    candidates: Any = None,
+    hyperparameters: HyperparameterSpace | None = None,
+    seed: int | None = None,
 ) -> BaseSampler:
     """The sampler of a word.
 
@@ -131,11 +144,12 @@ def make_sampler(
         encoder: Needed by those in `LATENT_SAMPLERS`.
         candidates: A `search.CandidateList` that the search is restricted to; the whole space if None. Optuna's own
             samplers do not heed it.
+        hyperparameters: What is searched beside architectures. Optuna's own samplers learn of it from their trials.
         seed: Makes proposals a function of the study's trials.
 
     Raises:
-        ValueError: if there is no such sampler or setting, a setting is wrong, the sampler needs an encoder, or takes
-            no list.
+        ValueError: if there is no such sampler or setting, a setting is wrong, the sampler needs an encoder or
+            hyperparameters, or takes no list or no hyperparameters.
         ImportError: if the sampler needs a package that is not there.
     """
     kind, settings = split_sampler(word)
@@ -145,12 +159,19 @@ def make_sampler(
         if encoder is None:
             raise ValueError(f"The sampler {kind!r} needs an encoder")
         arguments["encoder"] = encoder
-    if "space" in inspect.signature(make).parameters:
+    if hyperparameters is not None and kind not in JOINT_SAMPLERS:
+        raise ValueError(f"The sampler {kind!r} searches no hyperparameters; {', '.join(JOINT_SAMPLERS)} do")
+    if hyperparameters is None and kind == "latent-joint":
+        raise ValueError("The sampler 'latent-joint' needs hyperparameters; without any it is latent-bo")
+    known = inspect.signature(make).parameters
+    if "space" in known:
         arguments["space"] = space
         if candidates is not None:
-            if "candidates" not in inspect.signature(make).parameters:
+            if "candidates" not in known:
                 raise ValueError(f"The sampler {kind!r} takes no list of candidates")
             arguments["candidates"] = candidates
+        if hyperparameters is not None:
+            arguments["hyperparameters"] = hyperparameters
     sampler: BaseSampler = make(**arguments)
     return sampler
 
@@ -168,7 +189,14 @@ def rebuild_sampler(folder: Path, settings: Mapping[str, Any]) -> BaseSampler:
             "be rebuilt; pass it as resume(folder, sampler=...)"
         )
     try:
-        return make_sampler(table["kind"], load_space(folder), encoder=load_encoder(folder), seed=table.get("seed"))
+        return make_sampler(
+            table["kind"],
+            load_space(folder),
+            encoder=load_encoder(folder),
+            candidates=load_candidates(folder),
+            hyperparameters=load_hyperparameters(folder),
+            seed=table.get("seed"),
+        )
     except ValueError as error:
         raise StudyError(f"{folder / CONFIG}: sampler.kind: {error}") from None
 
@@ -179,6 +207,7 @@ def _sampler_class(kind: str) -> Any:
     return {
         "latent-bo": search.LatentBOSampler,
         "latent-pareto": search.LatentParetoSampler,
+        "latent-joint": search.LatentJointSampler,
         "gradient": search.GradientSearchSampler,
         "random": search.RandomCellSampler,
         "evolution": search.RegularizedEvolutionSampler,
@@ -188,6 +217,7 @@ def _sampler_class(kind: str) -> Any:
         "npenas": search.NPENASSampler,
         "forest": search.TreeEnsembleSampler,
         "xgboost": search.TreeEnsembleSampler,
+        "bohb": search.BOHBSampler,
         "tpe": optuna.samplers.TPESampler,
         "nsga2": optuna.samplers.NSGAIISampler,
     }[kind]

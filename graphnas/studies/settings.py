@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphnas.cell import Architecture
 from graphnas.studies.errors import StudyError
 
 if TYPE_CHECKING:
-    from graphnas.spaces import Space
+    from graphnas.spaces import HyperparameterSpace, Space
 
 
 CONFIG = "config.toml"
+
+CANDIDATES = "candidates.json"
+"""File in a search's folder with the architectures that it is restricted to, if it is."""
 
 DIRECTIONS = ("maximize", "minimize")
 
@@ -49,6 +54,7 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
     setting(folder, settings, "sampler.kind", str, optional=True)
     setting(folder, settings, "sampler.encoder", str, optional=True)
     setting(folder, settings, "sampler.seed", int, least=0, optional=True)
+    setting(folder, settings, "joint", dict, optional=True)
     directions = setting(folder, settings, "directions", list)
     if not directions or any(direction not in DIRECTIONS for direction in directions):
         raise StudyError(
@@ -128,6 +134,36 @@ def load_space(folder: str | Path) -> Space:
         return Space.load(Path(folder) / file if file else name, **table)
     except (ValueError, TypeError) as error:
         raise StudyError(f"{Path(folder) / CONFIG}: space: {error}") from None
+
+
+def load_hyperparameters(folder: str | Path) -> HyperparameterSpace | None:
+    """What the search in a folder looks through beside architectures, or None.
+
+    Raises:
+        StudyError: if its settings are wrong.
+    """
+    from graphnas.spaces import HyperparameterSpace
+
+    table = read_config(folder).get("joint")
+    try:
+        return None if table is None else HyperparameterSpace.of(table)
+    except ValueError as error:
+        raise StudyError(f"{Path(folder) / CONFIG}: joint: {error}") from None
+
+
+def load_candidates(folder: str | Path) -> list[Architecture] | None:
+    """The architectures that the search in a folder is restricted to, or None.
+
+    Raises:
+        StudyError: if they cannot be read.
+    """
+    path = Path(folder) / CANDIDATES
+    if not path.exists():
+        return None
+    try:
+        return [Architecture.from_json(json.dumps(one)) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, TypeError, ValueError) as error:
+        raise StudyError(f"{path}: {error}") from None
 
 
 def load_encoder(folder: str | Path, *, device: str = "cpu") -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from graphnas.cell import Architecture
+from graphnas.spaces.hyperparameters import HYPERPARAMETERS_KEY
 
 INTERRUPTED = "interrupted before a proposal"
 """Reason of a failed trial for which no architecture had been proposed; it does not count as a trial."""
@@ -31,6 +34,11 @@ def architecture(trial: FrozenTrial | optuna.Trial) -> Architecture:
     if text is None:
         raise ValueError(f"Trial {trial.number} carries no architecture")
     return Architecture.from_json(text)
+
+
+def hyperparameters(trial: FrozenTrial | optuna.Trial) -> dict[str, Any]:
+    """The settings that a trial of a joint search trains with; none for others."""
+    return dict(trial.user_attrs.get(HYPERPARAMETERS_KEY, {}))
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:

@@ -28,7 +28,11 @@ def test_every_sampler_is_named_in_the_help() -> None:
 @pytest.mark.parametrize(
     "sampler",
     [
-        *(name for name in SAMPLERS if name not in ("random", "evolution", "latent-bo", "latent-pareto")),
+        *(
+            name
+            for name in SAMPLERS
+            if name not in ("random", "evolution", "latent-bo", "latent-pareto", "latent-joint")
+        ),
         "latent-bo:acquisition=thompson:sources=sample+edit",
     ],
 )

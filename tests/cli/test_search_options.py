@@ -88,3 +88,56 @@ def test_a_search_runs_on_a_ray_cluster_of_its_own(small_space: Path, small_tabl
     assert json.loads(done.stdout)["trials"] == 6
     search = tomllib.loads((tmp_path / "found" / "config.toml").read_text())["search"]
     assert (search["engine"], search["workers"]) == ("ray", 2)
+
+
+def test_hyperparameters_are_searched_with_architectures(tmp_path: Path) -> None:
+    space, folder = tmp_path / "mine.toml", tmp_path / "found"
+    space.write_text(
+        '[hyperparameters]\noptimizer = { choices = ["sgd", "adamw"] }\nbatch_size = { low = 16, high = 64 }'
+    )
+    settings = ("--task", "digits", "--images", 200, "--workers", 0, "--device", "cpu", "--epochs", 2)
+    result = run("search", "nasbench101", *settings, "--joint", space, "--trials", 11, "--out", folder)
+    assert result.exit_code == 0, result.stderr
+    assert "optimizer" in result.stdout
+    space.unlink()
+    again = run("search", "--resume", folder, "--trials", 12, "--device", "cpu", "--json")
+    assert again.exit_code == 0, again.stderr
+    record = json.loads(again.stdout)
+    assert record["trials"] == 12
+    assert not [source for source in record["sources"] if source.startswith("fallback")]
+    best = record["best"][0]["hyperparameters"]
+    assert best == json.loads((folder / "best.json").read_text())["hyperparameters"]
+    assert 16 <= best["batch_size"] <= 64
+    assert f"batch_size {best['batch_size']}" in (folder / "report.html").read_text()
+    for options, message in (
+        (("--joint", "sgd", "--sampler", "evolution"), "--sampler evolution searches no hyperparameters"),
+        (("--joint", "sdg"), "--joint: sdg: no such hyperparameters; known: sgd, sgd-small"),
+        (("--sampler", "latent-joint"), "searches hyperparameters too: add --joint"),
+    ):
+        wrong = run("search", "nasbench101", *settings, *options, "--out", tmp_path / "wrong")
+        assert wrong.exit_code == 2
+        assert message in " ".join(wrong.stderr.replace("│", " ").split())
+    for row, message in (
+        ("width = { low = 1, high = 2 }", "--joint: width is no setting of a training: optimizer"),
+        ("momentum = { low = 0.5, high = 1.0 }", "--joint: momentum is out of range"),
+    ):
+        space.write_text(f"[hyperparameters]\n{row}\n")
+        wrong = run("search", "nasbench101", *settings, "--joint", space, "--out", tmp_path / "wrong")
+        assert wrong.exit_code == 2
+        assert message in " ".join(wrong.stderr.replace("│", " ").split())
+    wrong = run("search", "nasbench201", "--objective", "table", "--joint", "sgd", "--out", tmp_path / "wrong")
+    assert wrong.exit_code == 2
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_a_search_among_given_architectures_proposes_no_others(cells: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    settings = ("--task", "digits", "--images", 200, "--workers", 0, "--device", "cpu", "--epochs", 1)
+    result = run("search", "nasbench101", *settings, "--among", cells, "--sampler", "random", "--out", folder, "--json")
+    assert result.exit_code == 0, result.stderr
+    listed = len(cells.read_text().splitlines())
+    assert json.loads(result.stdout)["trials"] == listed
+    again = run("search", "--resume", folder, "--trials", 50, "--device", "cpu", "--json")
+    assert json.loads(again.stdout)["trials"] == listed
+    wrong = run("search", "nasbench101", *settings, "--among", cells, "--sampler", "tpe", "--out", tmp_path / "wrong")
+    assert "--among: tpe is Optuna's own sampler" in " ".join(wrong.stderr.replace("│", " ").split())

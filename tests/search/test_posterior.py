@@ -18,16 +18,17 @@ def random(n: int, seed: int) -> Tensor:
 def process(kind: str) -> SingleTaskGP | MultiTaskGP:
     """As it is fitted, of several budgets, with noise of the inputs, or with a kernel that BoTorch alone knows."""
     X = random(20, 0)
-    if kind == "budgets":
+    settings = 2 if "joint" in kind else 0
+    if "budgets" in kind:
         budgets = [4, 12, 36] * 6 + [4, 12]
         Y = X.sum(-1, keepdim=True) + torch.tensor([[0.3 * (budget == 4)] for budget in budgets])
-        model = fit_budgets_process(X, budgets, Y)
+        model = fit_budgets_process(X, budgets, Y, settings=settings)
         assert isinstance(model, MultiTaskGP)
         return model.eval()
     Y = normal_scores(X.sum(-1).tolist())
     if kind == "another":
         return SingleTaskGP(X, Y, outcome_transform=None).eval()
-    model = fit_gaussian_process(X, Y)
+    model = fit_gaussian_process(X, Y, settings=settings)
     if kind == "noisy inputs":
         model = with_input_noise(model, torch.full_like(X, 0.05))
     assert isinstance(model, SingleTaskGP)
@@ -38,7 +39,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Data .input features. is not contained"),
     pytest.mark.filterwarnings("ignore:Sparse invariant checks"),
 ]
-KINDS = pytest.mark.parametrize("kind", ["fitted", "budgets", "noisy inputs", "another"])
+KINDS = pytest.mark.parametrize("kind", ["fitted", "budgets", "joint", "joint budgets", "noisy inputs", "another"])
 
 
 @KINDS
