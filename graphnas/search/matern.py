@@ -8,7 +8,7 @@ from gpytorch.kernels import Kernel, MaternKernel
 from torch import Tensor
 
 
-class MaternProduct(Kernel):
+class MaternProduct(Kernel):  # type: ignore[misc]
     """`k(x, y) = latent(x, y) settings(x, y)`, each of its own columns.
 
     GPyTorch's product of kernels becomes a product of roots where it is multiplied by that of several budgets, which is
