@@ -7,6 +7,7 @@ work on different rows of one file.
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shlex
 import statistics
@@ -145,6 +146,9 @@ def spread(one: Measure | None) -> str:
         return ""
     mean, sd = one["mean"], one["sd"]
     digits = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 10 else 4
+    if sd:
+        # Two digits of the deviation, where there would be fewer.
+        digits = max(digits, min(4, 1 - math.floor(math.log10(sd))))
     return f"{mean:,.{digits}f}" if sd is None else f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
 
 

@@ -58,6 +58,31 @@ def search_curves(
     return to_svg(figure, "curves")
 
 
+def cost_curves(values: Mapping[str, FloatArray], cost: FloatArray, *, xlabel: str, ylabel: str) -> str:
+    """Draw the mean of the best value so far against what it has cost, with a band of two standard errors.
+
+    Args:
+        values: `seeds x n` best values, by search; a mean of which some are NaN is not drawn.
+        cost: `n` costs.
+        xlabel: Unit of the cost.
+        ylabel: Name of the value.
+
+    Returns:
+        An SVG document.
+    """
+    figure, axes = new_axes(7.2, 4.4)
+    for (label, one), colour in zip(values.items(), _cycle(len(values)), strict=True):
+        mean = one.mean(0)
+        axes.plot(cost, mean, color=colour, linewidth=1.8, label=label)
+        if len(one) > 1:
+            band = 2 * one.std(0, ddof=1) / np.sqrt(len(one))
+            axes.fill_between(cost, mean - band, mean + band, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    outside_legend(figure, axes, columns=2)
+    return to_svg(figure, "cost")
+
+
 def clock_curves(simulated: Mapping[str, Any], *, ylabel: str, optimum: float | None = None) -> str:
     """Draw the mean of the best value against simulated hours of training, with a band of two standard errors.
 

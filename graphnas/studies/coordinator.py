@@ -350,7 +350,9 @@ class _Coordinator:
             place = self._workplace(lease)
             for path in () if place is None else place.glob(WEIGHTS):
                 path.unlink()
-            lease.spent = lease.spent[0] + result.seconds, lease.spent[1] + (result.cost or 0.0)
+            seconds, cost, epochs = lease.spent
+            budget = self.fidelity.budgets[lease.rung]
+            lease.spent = seconds + result.seconds, cost + (result.cost or 0.0), epochs + budget
             lease.steps = lease.reached = 0
         lease.rung, lease.attempt = lease.rung + 1, 0
         self._set(lease, "spent", lease.spent)
@@ -392,6 +394,7 @@ class _Coordinator:
         self._set(lease, "curve", {name: list(curve) for name, curve in result.curve.items()})
         self._set(lease, "seconds", lease.spent[0] + result.seconds)
         self._set(lease, "cost", None if result.cost is None else lease.spent[1] + result.cost)
+        self._set(lease, "epochs", None if result.budget is None else lease.spent[2] + result.budget)
         self._set(lease, "seed", result.seed)
         self._set(lease, "budget", result.budget)
         if result.predictions:

@@ -59,5 +59,5 @@ class Lease:
     """Index of the budget under way."""
     values: dict[str, float] = field(default_factory=dict)
     """What was reached at each smaller budget."""
-    spent: tuple[float, float] = (0.0, 0.0)
-    """Seconds and cost of smaller budgets."""
+    spent: tuple[float, float, int] = (0.0, 0.0, 0)
+    """Seconds, cost and epochs of smaller budgets that do not count in the one under way."""
