@@ -61,15 +61,15 @@ def encoder_name(space: Space, kind: str, encoder: str | None) -> str | None:
     from graphnas.content import content_folder
 
     if encoder is None:
-        shipped = content_folder("encoders") / space.name / "config.toml"
-        if not shipped.is_file():
+        own = str(space.encoder.get("pretrained", space.name))
+        if not (content_folder("encoders") / own / "config.toml").is_file():
             if kind in studies.LATENT_SAMPLERS:
                 raise BadData(
                     f"There is no trained encoder for {space.name}: fit one with `graphnas train` and give its folder "
                     "as --encoder, or choose --sampler evolution"
                 )
             return None
-        return space.name
+        return own
     return str(Path(encoder).absolute()) if Path(encoder).is_dir() else encoder
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -55,7 +55,8 @@ class Recipe:
     @classmethod
     def for_space(cls, space: Space) -> Recipe:
         """The default recipe with what the space's file says otherwise."""
-        given: dict[str, Any] = {key: float(value) for key, value in space.encoder.items() if key != "latent_dim"}
+        known = {field.name for field in fields(cls)}
+        given: dict[str, Any] = {key: float(value) for key, value in space.encoder.items() if key in known}
         return cls(**given)
 
 

@@ -139,8 +139,12 @@ def _check_encoder(encoder: Any, refuse: Callable[[str, str], SpaceFileError]) -
     if not isinstance(encoder, dict):
         raise refuse("encoder", f"expected a table, but got {encoder!r}")
     for key, value in encoder.items():
+        if key == "pretrained":
+            if not isinstance(value, str) or not value:
+                raise refuse("encoder.pretrained", f"expected the name of an encoder, but got {value!r}")
+            continue
         if key not in _ENCODER:
-            raise refuse(f"encoder.{key}", f"unknown key; expected {', '.join(_ENCODER)}")
+            raise refuse(f"encoder.{key}", f"unknown key; expected pretrained, {', '.join(_ENCODER)}")
         least, most, kinds = _ENCODER[key]
         if type(value) not in kinds or not least <= value <= most:
             kind = "a number" if float in kinds else "a whole number"

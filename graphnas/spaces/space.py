@@ -56,7 +56,8 @@ class Space:
         self.network = file.network
         """The macro skeleton and its published settings."""
         self.encoder = file.encoder
-        """What differs from the defaults of the encoder and its training: `latent_dim`, `edits` and `places`."""
+        """What differs from the defaults of the encoder and its training: `latent_dim`, `edits` and `places`; and
+        `pretrained`, the encoder of searches, where it is that of a larger space."""
         self.topology = file.topology
         self.size = file.size
         """Number of architectures up to `hash`, where it is known."""
