@@ -4,7 +4,7 @@
 trained by the same recipe, and all curves are kept. The work is cut into shards, each a file in
 `spaces/benchmarks/digits101/shards`; a shard that was interrupted goes on where it was, and shards may be trained on
 several machines. `pilot` measures how well seeds agree after trainings of several lengths, by which the length was
-chosen; `check` trains some cells anew and compares; `merge` makes `spaces/benchmarks/digits101/table.npz` of all
+chosen; `check` trains some cells anew and compares; `merge` makes `spaces/benchmarks/digits101/digits101.npz` of all
 shards.
 
     python runs/digits101.py pilot --epochs 6 12 20
@@ -170,7 +170,7 @@ def merge(space: Space, cells: Sequence[Architecture], screen: Console) -> None:
     columns = {name: np.concatenate([shard[name] for shard in shards])[order] for name in shards[0]}
     arrays = space.to_arrays(list(cells))
     hashes = np.frombuffer(bytes.fromhex("".join(space.hashes(list(cells)))), dtype=np.uint8).reshape(len(cells), 16)
-    path = FOLDER / "table.npz"
+    path = FOLDER / "digits101.npz"
     np.savez_compressed(
         path,
         hash=hashes,

@@ -1,4 +1,4 @@
-"""Random cells for property tests."""
+"""Random cells for property tests, and spaces that tests go through."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from graphnas.cell import Cell, is_input
+from graphnas.spaces import Space
+
+OWN_ENCODER = [name for name in Space.names() if "pretrained" not in Space.load(name).encoder]
+"""Spaces that do not take the encoder of another one."""
 
 OPERATIONS = ("conv1x1", "conv3x3", "maxpool3x3")
 

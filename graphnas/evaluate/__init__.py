@@ -2,6 +2,7 @@
 
 from graphnas.data_folder import data_folder
 from graphnas.evaluate.darts import DARTSTable
+from graphnas.evaluate.digits101 import Digits101Table
 from graphnas.evaluate.enas import ENASTable
 from graphnas.evaluate.imports import Imported, import_file
 from graphnas.evaluate.nasbench101 import NASBench101Table
@@ -15,6 +16,7 @@ from graphnas.evaluate.training import TestedNetwork, TrainingEvaluator
 __all__ = [
     "TABLES",
     "DARTSTable",
+    "Digits101Table",
     "ENASTable",
     "EvaluationFailed",
     "Evaluator",

@@ -35,6 +35,8 @@ class Table(ABC):
     """What the table holds and where it was published."""
     source: ClassVar[str]
     """How the file is obtained."""
+    continued: ClassVar[bool] = False
+    """Whether budgets are epochs of one training; otherwise each is a training of its own."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -186,6 +188,11 @@ class TableEvaluator:
         """Epochs of training behind the query; None where they are not known."""
         return next((epochs for epochs, name in self.budgets.items() if name == self.query), None)
 
+    @property
+    def continued(self) -> bool:
+        """Whether a larger budget goes on with the training of a smaller one."""
+        return self.table.continued
+
     def evaluate(
         self,
         architecture: Architecture,
@@ -206,15 +213,19 @@ class TableEvaluator:
             hyperparameters: Must be None or empty, since nothing is trained.
             report: Called once, with the budget (1 where there is none) and the value.
             folder: Not used.
-            until: Must be None, since a table's budgets are trainings of their own.
+            until: A key of `budgets`, the epoch of the whole training whose figure is told; None if budgets are
+                trainings of their own.
 
         Raises:
             EvaluationFailed: if the table does not hold the architecture, or has no such figure of it.
-            ValueError: if the table knows no such budget, or hyperparameters or `until` are given.
+            ValueError: if the table knows no such budget, hyperparameters are given, or `until` where no training
+                goes on.
         """
         start = time.perf_counter()
         if until is not None:
-            raise ValueError(f"A table has no trainings to stop, but got until={until}")
+            if not self.continued or budget not in (None, self.epochs):
+                raise ValueError(f"Expected until to be None where trainings do not go on, but got {until}")
+            budget = until
         if hyperparameters:
             raise ValueError(f"A table takes no hyperparameters, but got {sorted(hyperparameters)}")
         if budget is not None and budget not in self.budgets:

@@ -53,8 +53,8 @@ class Fidelity:
     def of(cls, word: str, evaluator: Evaluator) -> Fidelity:
         """The fidelity of a word, with the budgets of an evaluator.
 
-        A table has budgets of its own, each from trainings of their own. For trainings they are `epochs` and what
-        division by `factor` leaves of it, down to `least` (1).
+        A table has budgets of its own, and says whether each is a training of its own. For trainings they are `epochs`
+        and what division by `factor` leaves of it, down to `least` (1).
 
         Example:
             >>> from graphnas.evaluate import TrainingEvaluator
@@ -84,7 +84,7 @@ class Fidelity:
         known, epochs = getattr(evaluator, "budgets", None), getattr(evaluator, "epochs", None)
         if known is not None:
             budgets = sorted(budget for budget in known if epochs is not None and least <= budget <= epochs)
-            restarted = True
+            restarted = not getattr(evaluator, "continued", False)
         else:
             budgets = []
             while epochs is not None and epochs >= least:

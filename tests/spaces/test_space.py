@@ -158,7 +158,12 @@ VALID = Path(SPACE.path).read_text(encoding="utf-8")
         ("size = 423_624", "size = -1", "size", "positive"),
         ("stacks = 3", "stacks = 0", "network.stacks", "positive"),
         ("stacks = 3", "piles = 3", "network.piles", "unknown size"),
-        ("[network]", "[encoder]\nlatent = 8\n[network]", "encoder.latent", "unknown key; expected latent_dim"),
+        (
+            "[network]",
+            "[encoder]\nlatent = 8\n[network]",
+            "encoder.latent",
+            "unknown key; expected pretrained",
+        ),
         ("[network]", "[encoder]\nlatent_dim = 1\n[network]", "encoder.latent_dim", "a whole number from 2 to 256"),
         ("[network]", "[encoder]\nedits = 1.5\n[network]", "encoder.edits", "a number from 0 to 1"),
         ("[network]", "[encoder]\nplaces = true\n[network]", "encoder.places", "a number from"),
