@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from strategies import OWN_ENCODER
 from typer.testing import CliRunner, Result
 
 from graphnas.cell import Architecture
