@@ -145,7 +145,7 @@ def spread(one: Measure | None) -> str:
     if one is None:
         return ""
     mean, sd = one["mean"], one["sd"]
-    digits = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 10 else 4
+    digits = 0 if abs(mean) >= 1000 or (sd is None and mean == int(mean)) else 1 if abs(mean) >= 10 else 4
     if sd:
         # Two digits of the deviation, where there would be fewer.
         digits = max(digits, min(4, 1 - math.floor(math.log10(sd))))

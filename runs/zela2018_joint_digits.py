@@ -132,7 +132,7 @@ class Strategy:
         sampler: str,
         epochs: float,
         *,
-        fidelity: Fidelity | None = FIDELITY,
+        hyperband: bool = True,
         joint: bool = True,
         candidates: list[Architecture] | None = None,
         config: TrainingConfig | None = None,
@@ -152,7 +152,7 @@ class Strategy:
                 self.space,
                 evaluator,
                 n_trials=trials,
-                fidelity=fidelity,
+                fidelity=FIDELITY if hyperband else None,
                 hyperparameters=self.sgd if joint else None,
                 seed=self.seed,
                 max_failure_rate=1.0,
@@ -171,20 +171,22 @@ class Strategy:
         return max((best for best in known if not math.isnan(best)), default=math.nan)
 
 
-def joint(
-    sampler: str, fidelity: Fidelity | None = FIDELITY
-) -> Callable[[Strategy], tuple[Architecture, dict[str, Any]]]:
+Ended = tuple[Architecture, dict[str, Any]]
+"""The best cell and its settings."""
+
+
+def joint(sampler: str, *, hyperband: bool = True) -> Callable[[Strategy], Ended]:
     """Both at once."""
-    return lambda strategy: strategy.run(sampler, EPOCHS, fidelity=fidelity)
+    return lambda strategy: strategy.run(sampler, EPOCHS, hyperband=hyperband)
 
 
-def architecture_first(strategy: Strategy) -> tuple[Architecture, dict[str, Any]]:
+def architecture_first(strategy: Strategy) -> Ended:
     """The cell with default settings, then the settings of the best cell."""
     cell, _ = strategy.run("latent-bo", EPOCHS / 2, joint=False)
     return strategy.run("latent-joint", EPOCHS - strategy.spent[-1], candidates=[cell])
 
 
-def hyperparameters_first(strategy: Strategy) -> tuple[Architecture, dict[str, Any]]:
+def hyperparameters_first(strategy: Strategy) -> Ended:
     """The settings of a random cell, then the cell with the best of these."""
     cells = strategy.space.sample(1, np.random.default_rng((strategy.seed, 1)))
     _, settings = strategy.run("latent-joint", EPOCHS / 2, candidates=cells)
@@ -193,12 +195,12 @@ def hyperparameters_first(strategy: Strategy) -> tuple[Architecture, dict[str, A
     return cell, settings
 
 
-STRATEGIES: Mapping[str, tuple[str, Callable[[Strategy], tuple[Architecture, dict[str, Any]]]]] = {
+STRATEGIES: Mapping[str, tuple[str, Callable[[Strategy], Ended]]] = {
     "latent-joint": ("joint: latent Bayesian optimisation, Hyperband", joint("latent-joint")),
     "bohb": ("joint: BOHB's densities, Hyperband", joint("bohb")),
     "tpe": ("joint: Optuna's TPE, Hyperband", joint("tpe")),
     "random": ("joint: random proposals, Hyperband", joint("random")),
-    "random, 27 epochs": ("joint: random proposals, all trained for 27 epochs", joint("random", None)),
+    "random, 27 epochs": ("joint: random proposals, all trained for 27 epochs", joint("random", hyperband=False)),
     "architecture first": ("the architecture by latent Bayesian optimisation, then the settings", architecture_first),
     "settings first": ("the settings of a random architecture, then the architecture", hyperparameters_first),
 }

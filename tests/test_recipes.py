@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,34 +18,27 @@ from graphnas.evaluate import Result, data_folder
 from graphnas.formats.nasbench201 import from_string
 from graphnas.spaces import Space
 from graphnas.studies import Fidelity
-
-RUNS = Path(__file__).parent.parent / "runs"
+from tests.recipes import recipe as load_recipe
 
 
 @pytest.fixture(scope="module")
 def ablations() -> Any:
-    return _recipe("ablations_nasbench101")
+    return load_recipe("ablations_nasbench101")
 
 
 @pytest.fixture(scope="module")
 def records() -> Any:
-    return _recipe("records")
+    return load_recipe("records")
 
 
 @pytest.fixture(scope="module")
 def results_table() -> Any:
-    return _recipe("results_table")
+    return load_recipe("results_table")
 
 
 @pytest.fixture(scope="module")
 def space() -> Space:
     return Space.load("nasbench101", max_vertices=5)
-
-
-def _recipe(name: str) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RUNS)
-        return importlib.import_module(name)
 
 
 def test_random_orders_are_topological_and_differ(ablations: Any) -> None:
@@ -204,10 +196,10 @@ def test_other_settings_are_not_mixed_in(records: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ablations_nasbench101", "svge_enas"])
-def test_known_figures_belong_to_measures_of_the_recipe(name: str) -> None:
-    recipe = _recipe(name)
+def test_known_figures_belong_to_measures_of_theload_recipe(name: str) -> None:
+    recipe = load_recipe(name)
     measures = {f"{row}: {title}" for row in recipe.ROWS for title in recipe.COLUMNS.values()}
-    assert set(_recipe("known_figures").FIGURES[name]) <= measures
+    assert set(load_recipe("known_figures").FIGURES[name]) <= measures
 
 
 def test_the_page_has_a_section_for_every_file_and_known_figures_beside(
@@ -216,7 +208,7 @@ def test_the_page_has_a_section_for_every_file_and_known_figures_beside(
     record = _record(records, tmp_path / "trial.json")
     record.add("one", {"share": 0.5, "aside": 0.25}, 60.0)
     record.add("other", {"share": 1_500.0}, 60.0)
-    figure = _recipe("known_figures").Figure(0.75, "a paper")
+    figure = load_recipe("known_figures").Figure(0.75, "a paper")
     monkeypatch.setitem(results_table.FIGURES, "trial", {"one: share of all": [figure], "absent": [figure]})
     report = {
         "encoder": "mine",
@@ -272,7 +264,7 @@ class SmallTable:
 def test_the_recipe_of_the_pareto_set_counts_classes_and_their_hypervolume(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pareto = _recipe("pareto_nasbench201")
+    pareto = load_recipe("pareto_nasbench201")
     monkeypatch.setattr(pareto, "PLACES", (10, 30))
     space = Space.load("nasbench201")
     table: Any = SmallTable(space)
@@ -286,7 +278,7 @@ def test_the_recipe_of_the_pareto_set_counts_classes_and_their_hypervolume(
 
 @pytest.mark.skipif(not (data_folder() / "spikenas_cifar10.parquet").is_file(), reason="spikenas_cifar10.parquet")
 def test_curves_are_found_by_the_operations_of_the_edges() -> None:
-    recipe = _recipe("hyperband_tables")
+    recipe = load_recipe("hyperband_tables")
     space = Space.load("nasbench201")
     curves = recipe.Curves(space)
     edges = ["none", "nor_conv_1x1", "skip_connect", "avg_pool_3x3", "nor_conv_3x3", "none"]
@@ -316,7 +308,7 @@ class Threes:
 
 @pytest.mark.parametrize(("method", "trials"), [("random", 5), ("random + hyperband", 6)])
 def test_the_time_of_a_search_is_that_of_its_trainings(space: Space, method: str, trials: int) -> None:
-    recipe = _recipe("hyperband_tables")
+    recipe = load_recipe("hyperband_tables")
     evaluator = Threes()
     fidelity = Fidelity.of("hyperband", evaluator)
     benchmark = recipe.Benchmark(space, evaluator, None, fidelity, threshold=0.05, hours=1.0)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +15,7 @@ from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.search import LatentBOSampler
 from graphnas.spaces import Space
-
-RUNS = Path(__file__).parent.parent / "runs"
-
-
-def _recipe(name: str) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(RUNS)
-        return importlib.import_module(name)
+from tests.recipes import recipe as load_recipe
 
 
 def a_run(method: str, seed: int, best: float, architecture: str = "{}") -> Run:
@@ -34,7 +25,7 @@ def a_run(method: str, seed: int, best: float, architecture: str = "{}") -> Run:
 
 
 def test_the_page_shows_what_bench_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = _recipe("results_table")
+    page = load_recipe("results_table")
     runs = [a_run(method, seed, best) for seed in (0, 1) for method, best in (("latent-bo", 0.9157), ("random", 0.91))]
     found = report(runs, [PROTOCOLS["p201"]], {"p201": 0.9157})
     timings = {
@@ -57,14 +48,14 @@ def test_the_page_shows_what_bench_wrote(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_known_figures_of_searches_belong_to_protocols() -> None:
-    for measure in _recipe("known_figures").FIGURES["bench"]:
+    for measure in load_recipe("known_figures").FIGURES["bench"]:
         name, method, queries = measure.split(", ")[:3]
         assert int(queries.split()[0]) in PROTOCOLS[name].places
         assert method
 
 
 def test_rows_of_the_search_ablations_are_searches() -> None:
-    recipe, space = _recipe("ablations_search"), Space.load("nasbench101", max_vertices=4)
+    recipe, space = load_recipe("ablations_search"), Space.load("nasbench101", max_vertices=4)
     assert set(recipe.SETTINGS) < set(recipe.ROWS)
     for row in recipe.ROWS:
         if row == "svge":
@@ -75,7 +66,7 @@ def test_rows_of_the_search_ablations_are_searches() -> None:
 
 @pytest.mark.parametrize("name", ["adjacency", "statistics", "structure"])
 def test_features_stand_in_for_a_latent(name: str) -> None:
-    recipe, space = _recipe("ablations_search"), Space.load("nasbench101", max_vertices=5)
+    recipe, space = load_recipe("ablations_search"), Space.load("nasbench101", max_vertices=5)
     features = recipe.Features(space, name)
     points, log_variance = features.encode(space.sample(30, np.random.default_rng(0)))
     assert points.shape == (30, features.latent_dim)
@@ -85,7 +76,7 @@ def test_features_stand_in_for_a_latent(name: str) -> None:
 
 def test_a_hidden_architecture_is_the_only_optimum_of_its_kind() -> None:
     space = Space.load("darts")
-    hidden = _recipe("hidden_darts").HiddenArchitecture(space, 3)
+    hidden = load_recipe("hidden_darts").HiddenArchitecture(space, 3)
     assert hidden.evaluate(hidden.hidden).value == pytest.approx(1)
     others = space.sample(200, np.random.default_rng(0))
     values = [hidden.evaluate(other).value for other in others]
@@ -95,7 +86,7 @@ def test_a_hidden_architecture_is_the_only_optimum_of_its_kind() -> None:
 
 
 def test_luck_is_what_one_run_has_above_the_denoised_accuracy() -> None:
-    recipe, space = _recipe("denoised_nasbench101"), Space.load("nasbench101")
+    recipe, space = load_recipe("denoised_nasbench101"), Space.load("nasbench101")
     first, second = (one.to_json() for one in space.sample(2, np.random.default_rng(0)))
 
     class Rows:
@@ -108,7 +99,7 @@ def test_luck_is_what_one_run_has_above_the_denoised_accuracy() -> None:
 
 
 def test_features_of_the_denoised_accuracy_have_columns_of_their_own() -> None:
-    recipe, space = _recipe("denoised_nasbench101"), Space.load("nasbench101")
+    recipe, space = load_recipe("denoised_nasbench101"), Space.load("nasbench101")
     cells = space.sample_arrays(50, np.random.default_rng(0))
     whole = recipe.features(space, cells)
     assert np.array_equal(whole[:20], recipe.features(space, cells.take(slice(20))))
@@ -116,7 +107,7 @@ def test_features_of_the_denoised_accuracy_have_columns_of_their_own() -> None:
 
 
 def test_proposed_cells_have_eight_vertices_and_are_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe, space = _recipe("eight_vertices"), Space.load("nasbench101", max_vertices=8)
+    recipe, space = load_recipe("eight_vertices"), Space.load("nasbench101", max_vertices=8)
 
     class MadeUp:
         def __init__(self) -> None:
