@@ -116,7 +116,9 @@ class LatentJointSampler(LatentBOSampler):
         if self._listed is None:
             reached = self._uphill(judge, best.points, latent, reach=_RADIUS * scale)
             found = self._source.decode({"acquisition": reached[:, :latent]})
-            pool = pool.joined(_Pairs.of(found, reached[:, latent:]))
+            # A decoder without masks may have found nothing legal.
+            if found[0].hashes:
+                pool = pool.joined(_Pairs.of(found, reached[:, latent:]))
         ranked = pool.best(judge, len(pool.rows))
         for (block, row), point in zip(ranked.rows, ranked.points, strict=True):
             (settings,) = self.hyperparameters.from_unit(point[None, latent:].numpy())
