@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from graphnas import studies
 from graphnas.bench.protocol import PROTOCOLS, Benchmark, Protocol, open_benchmark
 from graphnas.bench.run import Run, run_search
 from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summary
+from graphnas.engines import LocalProcesses
 
 RUNS = "runs.jsonl"
 """File of finished searches, one a line, that a comparison goes on from."""
@@ -61,24 +60,18 @@ def compare(
     done = {name: run for name, run in read_runs(path).items() if name in wanted}
     jobs = {name: job for name, job in wanted.items() if name not in done}
     before = len(done)
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they import numpy
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with LocalProcesses(processes) as pool:
         futures = {
             pool.submit(_search, protocol, method, seed, _encoder(protocol, method, encoders)): name
             for name, (protocol, method, seed) in jobs.items()
         }
-        try:
-            for future in as_completed(futures):
-                run = future.result()
-                done[futures[future]] = run
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"key": futures[future], "run": run.to_dict()}) + "\n")
-                if progress is not None:
-                    progress(run, len(done) - before, len(jobs))
-        except BaseException:
-            # What nobody will write need not be searched.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed(futures):
+            run = future.result()
+            done[futures[future]] = run
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": futures[future], "run": run.to_dict()}) + "\n")
+            if progress is not None:
+                progress(run, len(done) - before, len(jobs))
     return [
         done[key(protocol, method, seed, encoders)] for protocol in protocols for method in methods for seed in seeds
     ]
