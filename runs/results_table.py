@@ -62,12 +62,13 @@ def _with_error(mean: float, error: float | None) -> str:
 
 
 def measures_of_comparison(report: dict[str, Any]) -> dict[str, Measure]:
-    """Every mean in percent and share of seeds at the optimum."""
+    """Every mean in percent, with its standard error, and share of seeds at the optimum."""
     found = {}
     for name, one in report["protocols"].items():
         for method, by in one["methods"].items():
-            for place, mean, share in zip(one["places"], by["mean"], by["at_optimum"], strict=True):
-                found[f"{name}, {method}, {place} queries"] = {"mean": round(100 * mean, 4), "sd": None}
+            errors = [error and 100 * error for error in by["standard_error"]]
+            for place, mean, error, share in zip(one["places"], by["mean"], errors, by["at_optimum"], strict=True):
+                found[f"{name}, {method}, {place} queries"] = {"mean": round(100 * mean, 4), "sd": error}
                 found[f"{name}, {method}, {place} queries, share at the optimum"] = {"mean": share, "sd": None}
     return found
 
@@ -162,7 +163,7 @@ def section(path: Path) -> str:
     if "protocols" in result:
         timings = json.loads(path.with_suffix(TIMINGS).read_text())
         title, command, versions = COMPARISON, timings["command"], timings["environment"]["versions"]
-        table, known = comparison(result, timings), beside(name, measures_of_comparison(result))
+        table, known = comparison(result, timings), beside("bench", measures_of_comparison(result))
     elif "environment" in result:
         split, environment = result["split"], result["environment"]
         title = f"the encoder {result['encoder']} on {split['held_out']:,} architectures that it was not fitted to"

@@ -30,8 +30,8 @@ def checklist(protocols: Sequence[Protocol], methods: Sequence[str], seeds: Sequ
         ("Hardware and versions", "environment in timings.json"),
         (
             "Confounding factors",
-            "methods share the batch size and, unless their settings say otherwise, the size of the initial design; "
-            "they differ in encoding and model",
+            "methods share the batch size; they differ in encoding, model and, as their settings say, in the size of "
+            "the initial design: 10 random architectures, or the population of evolution",
         ),
         ("Exact command", f"`{command}`"),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -179,7 +180,6 @@ def anytime(
     set_threads(1)
     import numpy as np
 
-    from graphnas import studies
     from graphnas.analysis.anytime import UNITS, on_grid
     from graphnas.analysis.anytime import anytime as curve_of
     from graphnas.report.bench_figures import cost_curves
@@ -187,10 +187,11 @@ def anytime(
     if unit not in UNITS:
         raise typer.BadParameter(f"--unit {unit!r}: expected {', '.join(UNITS)}")
     groups: dict[str, list[Anytime]] = {}
+    labels: dict[str, str] = {}
     for folder in folders:
         study = _open(folder)
         try:
-            groups.setdefault(_label(studies.read_config(folder)), []).append(curve_of(study, unit=unit))
+            groups.setdefault(_label(folder, labels), []).append(curve_of(study, unit=unit))
         except ValueError as error:
             raise BadData(f"{folder}: {error}") from None
     # As far as all have come.
@@ -228,17 +229,30 @@ def _open(folder: Path) -> optuna.Study:
     return studies.resume(folder, sampler=optuna.samplers.RandomSampler())
 
 
-def _label(settings: dict[str, Any]) -> str:
-    """What a search does, but for its seed."""
-    table, search = settings["sampler"], settings.get("search", {})
-    parts = [str(table.get("kind", table.get("class", "search")))]
+def _label(folder: Path, known: dict[str, str]) -> str:
+    """A name of a search, the same for those that differ in their seeds and in where they ran alone."""
+    from graphnas import studies
+
+    settings = studies.read_config(folder)
+    sampler = settings["sampler"]
+    parts = [settings["space"]["name"], str(sampler.get("kind", sampler.get("class", "search")))]
     if settings.get("joint"):
         parts.append("joint")
-    if search.get("fidelity"):
-        parts.append(str(search["fidelity"]))
-    evaluator = settings["evaluator"]
+    search, evaluator = settings.get("search", {}), settings["evaluator"]
+    parts += [str(search["fidelity"])] if search.get("fidelity") else []
     parts += [f"{evaluator['epochs']} epochs"] if evaluator.get("epochs") else []
-    return ", ".join([settings["space"]["name"], *parts])
+    compared = {key: value for key, value in settings.items() if key not in ("search", "sampler")}
+    compared["sampler"] = {key: value for key, value in sampler.items() if key != "seed"}
+    compared["fidelity"] = search.get("fidelity")
+    listed = folder / studies.CANDIDATES
+    compared["among"] = listed.read_text(encoding="utf-8") if listed.exists() else None
+    key = json.dumps(compared, sort_keys=True, default=str)
+    if key not in known:
+        label = ", ".join(parts)
+        # What else they differ in is in their folders.
+        alike = sum(name == label or name.startswith(f"{label} (") for name in known.values())
+        known[key] = f"{label} ({folder.name})" if alike else label
+    return known[key]
 
 
 def _numbers(one: Correlation) -> dict[str, float | int | None]:

@@ -91,7 +91,9 @@ class BOHBSampler(CellSampler):
         """Densities of the good and the bad at the largest budget that has enough; None if none has."""
         least = len(self._levels) + 1
         known = {**history.running, **{key: one.architecture for key, one in history.finished.items()}}
-        for _, told in sorted(history.by_budget().items(), reverse=True):
+        for _, reached in sorted(history.by_budget().items(), reverse=True):
+            # An enqueued architecture need not be among the candidates.
+            told = {key: value for key, value in reached.items() if self._is_candidate(key)}
             n = len(told)
             split = max(least, int(self.good_share * n))
             if n - split < least:
@@ -103,6 +105,9 @@ class BOHBSampler(CellSampler):
             good, bad = (_Density.of(_imputed(part, self._levels, rng), self._levels) for part in parts)
             return good, bad
         return None
+
+    def _is_candidate(self, key: str) -> bool:
+        return self.candidates is None or split_key(key)[0] in self.candidates.architectures
 
     def _encoded(self, architectures: Mapping[str, Architecture]) -> FloatArray:
         """`n x t` codes of decisions, choices and numbers, by key; NaN where a hyperparameter has no value."""

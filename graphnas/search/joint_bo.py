@@ -34,18 +34,18 @@ class LatentJointSampler(LatentBOSampler):
     """Bayesian optimisation over the latent points of architectures and the settings of their training.
 
     One Gaussian process, whose kernel is the product of one of latent means and one of hyperparameters
-    (`fit_gaussian_process`), predicts the normal scores of the outcomes; where trials are compared at several budgets,
-    it learns from all of these. Candidates are the architectures of the best trials, those one edit away from them, and
-    those that points around them decode to, each with settings near those of the best and with random ones. From the
-    most promising of all, the acquisition is ascended by gradient, in the settings alone and in both. The source of a
-    proposal says how its architecture was found: `settings` for that of a trial with new settings, else as in
-    `LatentBOSampler`.
+    (`fit_gaussian_process`), predicts the outcomes, the worst of which count alike (`winsorised_scores`); where trials
+    are compared at several budgets, it learns from all of these. Candidates are the architectures of the best trials,
+    those one edit away from them, and those that points around them decode to, each with settings near those of the
+    best and with random ones. From the most promising of all, the acquisition is ascended by gradient, in the settings
+    alone and in both. The source of a proposal is `settings` if its architecture has been tried before; else it says
+    how that was found, as in `LatentBOSampler`.
 
     Args:
         space: The space to search.
         encoder: Encodes and decodes its architectures.
         hyperparameters: What else is searched.
-        acquisition: As in `LatentBOSampler`.
+        acquisition: `ucb`, `log-ei` or `log-nei`, as in `LatentBOSampler`.
         kappa: As in `LatentBOSampler`.
         metric: As in `LatentBOSampler`.
         candidates: Proposes only these architectures.
@@ -68,6 +68,9 @@ class LatentJointSampler(LatentBOSampler):
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
+        if acquisition == "thompson":
+            # BoTorch draws no paths of a process with such a kernel.
+            raise ValueError("Expected acquisition to be ucb, log-ei or log-nei, but got 'thompson'")
         super().__init__(
             space,
             encoder,
@@ -119,11 +122,12 @@ class LatentJointSampler(LatentBOSampler):
             # A decoder without masks may have found nothing legal.
             if found[0].hashes:
                 pool = pool.joined(_Pairs.of(found, reached[:, latent:]))
-        ranked = pool.best(judge, len(pool.rows))
+        ranked, tried = pool.best(judge, len(pool.rows)), {split_key(key)[0] for key in history.hashes}
         for (block, row), point in zip(ranked.rows, ranked.points, strict=True):
             (settings,) = self.hyperparameters.from_unit(point[None, latent:].numpy())
             if candidate_key(block.hashes[row], settings) not in history.hashes:
-                return block.proposal(row, self.space)._replace(settings=settings)
+                proposal = block.proposal(row, self.space)._replace(settings=settings)
+                return proposal._replace(source="settings") if proposal.hash in tried else proposal
         return None
 
     def _settings_near(self, best: Tensor, rng: np.random.Generator) -> Tensor:

@@ -14,7 +14,7 @@ import math
 import threading
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -274,7 +274,11 @@ class CellSampler(BaseSampler):
         """A random candidate that the study does not know, if there is one."""
         for n in _DRAWS:
             architectures, hashes = self._draw(n, rng)
-            for architecture, key in zip(architectures, hashes, strict=True):
+            pairs: Iterable[tuple[Architecture, str]] = zip(architectures, hashes, strict=True)
+            if self.hyperparameters is not None:
+                # Of few candidates each has many settings.
+                pairs = itertools.islice(itertools.cycle(pairs), n)
+            for architecture, key in pairs:
                 settings = {} if self.hyperparameters is None else self.hyperparameters.sample(1, rng)[0]
                 proposal = Proposal(architecture, key, source, settings)
                 if proposal.key not in history.hashes:

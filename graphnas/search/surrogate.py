@@ -48,7 +48,7 @@ def normal_scores(values: Sequence[float]) -> Tensor:
 
 
 def winsorised_scores(values: Sequence[float]) -> Tensor:
-    """Standardised outcomes, none below that of the worst tenth; NaN (a failed trial) is there as well.
+    """Standardised outcomes, none below that of the worst tenth of the finite ones, where NaN (a failed trial) is too.
 
     Unlike ranks they do not magnify what sets the many good trials of a long search apart, after which a model believes
     that nothing else can be as good.
@@ -60,9 +60,9 @@ def winsorised_scores(values: Sequence[float]) -> Tensor:
         `n x 1` scores in double precision.
     """
     outcomes = np.asarray(values, dtype=np.float64)
-    finite = outcomes[np.isfinite(outcomes)]
-    worst = float(np.quantile(np.where(np.isfinite(outcomes), outcomes, finite.min(initial=0.0)), 0.1))
-    outcomes = np.maximum(np.where(np.isfinite(outcomes), outcomes, worst), worst)
+    known = np.isfinite(outcomes)
+    worst = float(np.quantile(outcomes[known], 0.1)) if known.any() else 0.0
+    outcomes = np.where(known, np.maximum(outcomes, worst), worst)
     return torch.from_numpy((outcomes - outcomes.mean()) / max(float(outcomes.std()), 1e-12))[:, None]
 
 

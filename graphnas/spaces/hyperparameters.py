@@ -90,14 +90,14 @@ class Hyperparameter:
     def contains(self, value: Any) -> bool:
         """Whether it may have a value."""
         if self.choices:
-            return any(value == one and type(value) is type(one) for one in self.choices)
+            return any(_is_same(value, one) for one in self.choices)
         kinds = (int,) if self.whole else (int, float)
         return type(value) in kinds and self.low <= value <= self.high
 
     def to_unit(self, value: Any) -> FloatArray:
         """`width` coordinates of a value."""
         if self.choices:
-            return _HAMMING * np.array([float(value == one) for one in self.choices])
+            return _HAMMING * np.array([float(_is_same(value, one)) for one in self.choices])
         low, high = self._ends()
         return np.array([((math.log(value) if self.log else value) - low) / (high - low)])
 
@@ -108,7 +108,7 @@ class Hyperparameter:
         low, high = self._ends()
         value = low + float(columns[0]) * (high - low)
         value = min(max(math.exp(value) if self.log else value, self.low), self.high)
-        return min(max(round(value), int(self.low)), int(self.high)) if self.whole else value
+        return min(max(round(value), int(self.low)), int(self.high)) if self.whole else float(value)
 
     def snap(self, points: FloatArray) -> FloatArray:
         """`n x width` coordinates of the values nearest to others."""
@@ -353,4 +353,12 @@ def _parameter(name: str, row: Any, earlier: Mapping[str, Hyperparameter]) -> Hy
 
 
 def _is_active(parameter: Hyperparameter, settings: Settings) -> bool:
-    return all(settings.get(other) in values for other, values in parameter.when.items())
+    return all(
+        other in settings and any(_is_same(settings[other], value) for value in values)
+        for other, values in parameter.when.items()
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of one kind; to Python true is 1."""
+    return type(one) is type(other) and bool(one == other)

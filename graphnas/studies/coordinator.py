@@ -426,7 +426,12 @@ class _Coordinator:
 
     def _fail(self, lease: Lease, reason: str) -> None:
         self._set(lease, "reason", reason)
-        self._set(lease, "seconds", time.monotonic() - lease.started)
+        seconds, cost, epochs = lease.spent
+        place = self._workplace(lease)
+        self._set(lease, "seconds", seconds + time.monotonic() - lease.started)
+        # What the evaluation under way has cost is not known, but its steps are.
+        self._set(lease, "cost", cost or None)
+        self._set(lease, "epochs", epochs + (0 if place is None else len(engines.read_progress(place))))
         self._set(lease, "seed", self.seed)
         self._set(lease, "budget", self.budget)
         self.study.tell(lease.number, state=TrialState.FAIL)

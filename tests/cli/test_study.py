@@ -78,5 +78,16 @@ def test_searches_that_differ_in_their_seeds_are_averaged(searches: Path, tmp_pa
     assert 12 <= record["cost"][-1] < 36
     both = record["best"]["nasbench101, random, joint, 3 epochs"][-1]
     assert both["standard_error"] is not None
+    among = run(
+        "search", "nasbench101", "--task", "digits", "--images", 100, "--workers", 0, "--device", "cpu",
+        "--joint", "sgd", "--sampler", "random", "--trials", 3, "--epochs", 3, "--out", tmp_path / "other",
+    )  # fmt: skip
+    assert among.exit_code == 0, among.stderr
+    # Other hyperparameters are another search.
+    record = json.loads(run("study", "anytime", searches / "one", tmp_path / "other", "--json").stdout)
+    assert set(record["best"]) == {
+        "nasbench101, random, joint, 3 epochs",
+        "nasbench101, random, joint, 3 epochs (other)",
+    }
     assert run("study", "anytime", searches / "one", "--unit", "hours").exit_code == 2
     assert run("study", "anytime", searches / "none").exit_code == 3

@@ -13,6 +13,7 @@ import pytest
 
 from graphnas.search import BOHBSampler, CellSampler, LatentJointSampler, RandomCellSampler
 from graphnas.search.sampler import SOURCE_KEY, candidate_key, split_key
+from graphnas.search.surrogate import winsorised_scores
 from graphnas.spaces import HyperparameterSpace, Space
 from graphnas.spaces.space import HASH_KEY
 from graphnas.studies import architecture, hyperparameters
@@ -129,6 +130,52 @@ def test_a_joint_search_learns_from_several_budgets(space: Space, settings: Hype
     sources = Counter(trial.user_attrs[SOURCE_KEY] for trial in study.trials)
     assert sources["random"] == 8
     assert not [source for source in sources if source.startswith("fallback")]
+
+
+def test_few_failures_do_not_hide_what_sets_good_trials_apart() -> None:
+    good = [0.97 + number / 1000 for number in range(20)]
+    for failed in (1, 5, 20):
+        scores = winsorised_scores([*good, *[float("nan")] * failed])[:, 0]
+        # Failures are where the worst tenth is, whatever their number, and the best lie well above.
+        assert set(scores[20:].tolist()) == {scores.min().item()}
+        assert scores[1] == scores.min()
+        assert scores[19] - scores[9] > 0.5
+    assert winsorised_scores([float("nan")] * 3).tolist() == [[0.0]] * 3
+
+
+def test_thompson_sampling_is_refused(space: Space, settings: HyperparameterSpace) -> None:
+    with pytest.raises(ValueError, match="Expected acquisition to be ucb, log-ei or log-nei, but got 'thompson'"):
+        LatentJointSampler(space, NearestCell(space), settings, acquisition="thompson")
+
+
+def test_all_settings_of_one_architecture_are_found(space: Space) -> None:
+    (only,) = space.sample(1, np.random.default_rng(0))
+    four = HyperparameterSpace.of(
+        {"hyperparameters": {"optimizer": {"choices": ["sgd", "adamw"]}, "nesterov": {"choices": [False, True]}}}
+    )
+    for seed in range(4):
+        study = optuna.create_study(
+            sampler=RandomCellSampler(space, candidates=[only], hyperparameters=four, seed=seed)
+        )
+        found = []
+        for _ in range(5):
+            trial = study.ask()
+            space.suggest(trial)
+            found.append(tuple(four.suggest(trial).values()))
+        assert len(set(found[:4])) == 4
+        assert study.trials[4].user_attrs[SOURCE_KEY] == "fallback: no new architecture"
+
+
+def test_an_architecture_that_is_not_listed_does_not_disturb_the_model(
+    space: Space, settings: HyperparameterSpace
+) -> None:
+    only, other = space.sample(2, np.random.default_rng(0))
+    sampler = BOHBSampler(space, settings, candidates=[only], random_share=0, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial(space.parameters(other))
+    study.optimize(functools.partial(value, space, settings), n_trials=14)
+    assert study.trials[0].user_attrs[HASH_KEY] == space.hash(other)
+    assert study.trials[13].user_attrs[SOURCE_KEY] == "model"
 
 
 def test_keys_hold_hash_and_settings() -> None:

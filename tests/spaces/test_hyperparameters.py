@@ -77,6 +77,16 @@ def test_random_settings_cover_their_ranges(optimizers: HyperparameterSpace) -> 
     assert {one["cutout"] for one in drawn} == {0, 1, 2, 3, 4}
 
 
+def test_values_keep_their_kinds() -> None:
+    odd = HyperparameterSpace.of(
+        {"hyperparameters": {"flag": {"choices": [1, True]}, "rate": {"low": 0.5, "high": 10, "log": True}}}
+    )
+    for flag in (1, True):
+        (found,) = odd.from_unit(odd.to_unit([{"flag": flag, "rate": 10.0}]))
+        assert type(found["flag"]) is type(flag)
+        assert type(found["rate"]) is float
+
+
 def test_a_trial_chooses_what_has_a_meaning(optimizers: HyperparameterSpace) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     chosen = set()

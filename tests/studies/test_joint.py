@@ -16,7 +16,7 @@ from graphnas import studies
 from graphnas.cell import Architecture
 from graphnas.engines import LocalProcesses
 from graphnas.evaluate import TrainingEvaluator
-from graphnas.evaluate.protocol import Result
+from graphnas.evaluate.protocol import EvaluationFailed, Result
 from graphnas.search import BOHBSampler
 from graphnas.spaces import HyperparameterSpace, Space
 from graphnas.studies import Fidelity
@@ -100,6 +100,36 @@ def test_a_trial_without_its_settings_is_asked_anew(tmp_path: Path, space: Space
     assert len(studies.finished(study)) == 3
     assert study.trials[0].user_attrs["graphnas:reason"] == studies.INTERRUPTED
     assert evaluator.given[0] == (studies.architecture(study.trials[1]).to_json(), settings)
+
+
+def test_a_failed_trial_has_cost_the_epochs_that_it_came_to(
+    tmp_path: Path, space: Space, sgd: HyperparameterSpace
+) -> None:
+    evaluator = TrainingEvaluator(space, "digits#100", epochs=3, sizes={"channels": 4, "stacks": 1})
+
+    class Failing(TrainingEvaluator):
+        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+            super().evaluate(architecture, **settings)
+            raise EvaluationFailed("no reason")
+
+    failing = Failing(space, "digits#100", epochs=3, sizes=evaluator.sizes)
+    study = begin(tmp_path / "s", space, sgd)
+    studies.run(study, space, failing, n_trials=1, hyperparameters=sgd)
+    assert study.trials[0].user_attrs["graphnas:epochs"] == 3
+    study = begin(tmp_path / "rungs", space, sgd)
+    fidelity = Fidelity("halving", (1, 3), restarted=True)
+
+    class FailingLater(TrainingEvaluator):
+        def evaluate(self, architecture: Architecture, **settings: Any) -> Result:
+            result = super().evaluate(architecture, **settings)
+            if settings["budget"] == 3:
+                raise EvaluationFailed("no reason")
+            return result
+
+    later = FailingLater(space, "digits#100", epochs=3, sizes=evaluator.sizes)
+    studies.run(study, space, later, n_trials=1, hyperparameters=sgd, fidelity=fidelity)
+    assert study.trials[0].user_attrs["graphnas:epochs"] == 1 + 3
+    assert study.trials[0].user_attrs["graphnas:cost"] > 0
 
 
 def test_only_given_architectures_are_proposed(tmp_path: Path, space: Space, sgd: HyperparameterSpace) -> None:
