@@ -6,8 +6,8 @@ random cells of eight vertices first; then, for some rounds, the best are improv
 gradient and decoded under the masks of eight vertices, and their edits are encoded. The best of all are written to a
 file that `graphnas evaluate` and `graphnas search --init` read. What they are worth shows when they are trained.
 
-    python runs/eight_vertices.py --labels 1000 --cells 50 --out results/eight_vertices.json
-    graphnas evaluate results/eight_vertices.json --limit max_vertices=8 --task digits
+    python runs/eight_vertices.py --labels 1000 --cells 50 --out runs/cells/eight_vertices.json
+    graphnas evaluate runs/cells/eight_vertices.json --limit max_vertices=8 --task digits
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--encoder", default="nasbench101")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("results/eight_vertices.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/cells/eight_vertices.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(args.seed)

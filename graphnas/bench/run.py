@@ -42,6 +42,11 @@ class Run:
     seconds: float
     """CPU seconds of the whole search, look-ups included."""
 
+    @property
+    def seconds_a_proposal(self) -> float:
+        """CPU seconds of the search over all proposals, those that used up no query among them."""
+        return self.seconds / (len(self.best) + self.repeats)
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Run:
         """Inverse of `to_dict`, after JSON."""

@@ -101,7 +101,7 @@ def bench(
     if as_json:
         print_json({"folder": str(out), **report})
         return
-    _print(report)
+    _print(report, runs)
     typer.echo(f"Written to {out}/")
 
 
@@ -196,14 +196,16 @@ def _write(
     studies.write_text(out / "checklist.md", checklist(protocols, methods, seeds, command))
 
 
-def _print(report: dict[str, Any]) -> None:
-    for protocol in report["protocols"].values():
+def _print(report: dict[str, Any], runs: Sequence[Run]) -> None:
+    for name, protocol in report["protocols"].items():
         rows = []
         for method, one in protocol["methods"].items():
             figures = zip(one["mean"], one["standard_error"], strict=True)
             optimum = one["at_optimum"][-1]
-            rows.append((method, len(one["seeds"]), *(_figure(*pair) for pair in figures), f"{optimum:.0%}"))
-        columns = ("method", "seeds", *map(str, protocol["places"]), "at optimum")
+            costs = [run.seconds_a_proposal for run in runs if (run.protocol, run.method) == (name, method)]
+            cost = f"{sum(costs) / len(costs):.3f}"
+            rows.append((method, len(one["seeds"]), *(_figure(*pair) for pair in figures), f"{optimum:.0%}", cost))
+        columns = ("method", "seeds", *map(str, protocol["places"]), "at optimum", "CPU s a proposal")
         print_table(f"{protocol['title']}: best queried, %, mean ± standard error", columns, rows, right="seeds")
         first = next(iter(protocol["methods"]))
         rows = [
