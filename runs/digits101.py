@@ -34,6 +34,7 @@ from scipy.stats import spearmanr
 from graphnas.cell import Architecture
 from graphnas.evaluate import TrainingEvaluator
 from graphnas.spaces import Space
+from graphnas.training import TrainingConfig
 
 FOLDER = Path("spaces/benchmarks/digits101")
 UNFINISHED = Path("results/digits101")
@@ -48,6 +49,11 @@ def cells_of(space: Space) -> list[Architecture]:
     """All cells, one of each class, in the order of their hashes."""
     cells = list(space.enumerate())
     return [cell for _, cell in sorted(zip(space.hashes(cells), cells, strict=True), key=lambda pair: pair[0])]
+
+
+def trainer(space: Space, epochs: int) -> TrainingEvaluator:
+    """How every cell is trained."""
+    return TrainingEvaluator(space, TASK, epochs=epochs, config=TrainingConfig(batch_size=32))
 
 
 def measure(evaluator: TrainingEvaluator, cell: Architecture, seed: int) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def pilot(space: Space, cells: Sequence[Architecture], lengths: Sequence[int], o
     for epochs in lengths:
         if record.seeds(str(epochs)) >= len(pairs):
             continue
-        evaluator, clock = TrainingEvaluator(space, TASK, epochs=epochs), time.process_time()
+        evaluator, clock = trainer(space, epochs), time.process_time()
         found = [[measure(evaluator, cells[row], seed) for seed in SEEDS] for row in chosen]
         spent = (time.process_time() - clock) / len(pairs)
         loss, accuracy = (
@@ -205,7 +211,7 @@ def main() -> None:
     torch.set_num_threads(1)
     space, screen = Space.load("digits101"), Console(stderr=True)
     cells = cells_of(space)
-    evaluator = TrainingEvaluator(space, TASK, epochs=args.epochs[0])
+    evaluator = trainer(space, args.epochs[0])
     if args.part == "pilot":
         pilot(space, cells, args.epochs, args.out)
     elif args.part == "train":
