@@ -12,6 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from scipy.stats import rankdata
 
+from graphnas.budgets import geometric_budgets
 from graphnas.studies import finished
 
 FloatArray = NDArray[np.float64]
@@ -118,7 +119,7 @@ def budget_values(study: optuna.Study, budgets: Sequence[int] | None = None) -> 
     if not any(reached):
         reached = [dict(trial.intermediate_values) for trial in trials]
         if budgets is None:
-            budgets = _divided(max((max(one) for one in reached if one), default=0))
+            budgets = geometric_budgets(max((max(one) for one in reached if one), default=0))
     known = sorted({budget for one in reached for budget in one})
     budgets = known if budgets is None else sorted(budgets)
     missing = [budget for budget in budgets if budget not in known]
@@ -138,11 +139,3 @@ def final_values(study: optuna.Study) -> FloatArray:
     sign = 1.0 if study.directions[0] == StudyDirection.MAXIMIZE else -1.0
     missed = {TrialState.FAIL: -np.inf, TrialState.PRUNED: np.nan}
     return np.array([missed[one.state] if one.state in missed else sign * one.values[0] for one in finished(study)])
-
-
-def _divided(epochs: int) -> list[int]:
-    budgets: list[int] = []
-    while epochs:
-        budgets.insert(0, epochs)
-        epochs //= 3
-    return budgets

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from graphnas.budgets import geometric_budgets
 from graphnas.cell import Architecture, CellArrays
 from graphnas.content import content_folder
 from graphnas.evaluate.npz import npz_names, read_npz
@@ -25,7 +26,6 @@ _COSTS = ("parameters", "macs", "cpu_seconds")
 _CELL = ("hash", "ops", "adjacency", "size")
 _RUNS = 3
 _CELLS = 2_532
-_FACTOR = 3  # between the budgets at which candidates are compared
 
 
 class Digits101Table(Table):
@@ -88,11 +88,8 @@ class Digits101Table(Table):
         """For the mean of a curve, what it is at the last epoch and at what division by three leaves of it."""
         if query not in CURVES:
             return {}
-        found, epochs = {self.epochs: query}, self.epochs // _FACTOR
-        while epochs:
-            found[epochs] = f"{query}_e{epochs}"
-            epochs //= _FACTOR
-        return dict(sorted(found.items()))
+        budgets = geometric_budgets(self.epochs)
+        return {epochs: query if epochs == self.epochs else f"{query}_e{epochs}" for epochs in budgets}
 
     def cost(self, row: int, epochs: int) -> float | None:
         """CPU seconds of so many epochs, all of which took equally long."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from graphnas.checked_toml import read_checked
 from graphnas.training import TrainingConfig
 
 _KEYS = ("title", "paper", "epochs", "network", "training")
@@ -78,11 +78,4 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: naming the file and what is wrong with it.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        TrainingRecipe.of(table)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # of TOML, of UTF-8, and of the content
-        raise ValueError(f"{path}: {error}") from None
-    return table
+    return read_checked(path, TrainingRecipe.of)

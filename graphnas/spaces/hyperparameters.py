@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from graphnas.checked_toml import read_checked
 from graphnas.content import content_folder
 
 if TYPE_CHECKING:
@@ -307,14 +307,7 @@ def read_hyperparameters(name_or_path: str | Path) -> dict[str, Any]:
     if not text.endswith(".toml") and text not in known:
         raise ValueError(f"{text}: no such hyperparameters; known: {', '.join(known)}, or a .toml file")
     path = Path(text) if text.endswith(".toml") else content_folder("spaces") / "hyperparameters" / f"{text}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        HyperparameterSpace.of(table)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # of TOML, of UTF-8, and of the content
-        raise ValueError(f"{path}: {error}") from None
-    return table
+    return read_checked(path, HyperparameterSpace.of)
 
 
 def _parameter(name: str, row: Any, earlier: Mapping[str, Hyperparameter]) -> Hyperparameter:

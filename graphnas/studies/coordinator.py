@@ -25,8 +25,8 @@ from graphnas.studies.fidelity import Fidelity
 from graphnas.studies.folder import DATABASE, folder_of, reason_of
 from graphnas.studies.lease import Event, Lease
 from graphnas.studies.lock import LOCK, coordinator_lock
-from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished, pareto_set
-from graphnas.studies.trials import best as best_trials
+from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished
+from graphnas.studies.weights import KeptWeights
 
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
@@ -148,8 +148,7 @@ class _Coordinator:
         self.seed = seed
         self.max_attempts = max_attempts
         self.max_failure_rate = max_failure_rate
-        self.keep = keep
-        self.without_weights: set[int] = set()
+        self.weights = KeptWeights(study, keep)
         self.hyperparameters = hyperparameters
         self.fidelity = fidelity
         if fidelity is not None:
@@ -415,7 +414,7 @@ class _Coordinator:
         else:
             self.study.tell(lease.number, list(values))
         self.outcomes.append(True)
-        self._drop_weights(lease)
+        self.weights.drop(self._place(lease))
         kept = all(exceeded <= 0 for exceeded in constraints.values())
         figures = {"values": values, "metrics": dict(result.metrics), "seconds": result.seconds}
         if pruned:
@@ -436,21 +435,8 @@ class _Coordinator:
         self._set(lease, "budget", self.budget)
         self.study.tell(lease.number, state=TrialState.FAIL)
         self.outcomes.append(False)
-        self._drop_weights(lease)
+        self.weights.drop(self._place(lease))
         self._emit(lease, "failed", reason=reason, seconds=time.monotonic() - lease.started)
-
-    def _drop_weights(self, lease: Lease) -> None:
-        """Delete the weights of finished trials that are not among the best, if this one has left any."""
-        place = self._place(lease)
-        if place is None or not any(place.rglob(WEIGHTS)):
-            return
-        several = len(self.study.directions) > 1
-        best = pareto_set(self.study) if several else best_trials(self.study, self.keep)
-        dropped = {trial.number for trial in finished(self.study)} - {trial.number for trial in best}
-        for number in dropped - self.without_weights:
-            for path in (place.parent / str(number)).rglob(WEIGHTS):
-                path.unlink(missing_ok=True)
-        self.without_weights |= dropped
 
     def _discard(self, trial_id: int, number: int, reason: str) -> None:
         self.study._storage.set_trial_user_attr(trial_id, "graphnas:reason", reason)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
 
+from graphnas.budgets import geometric_budgets
 from graphnas.studies.samplers import plain_value
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ class Fidelity:
             budgets = sorted(budget for budget in known if epochs is not None and least <= budget <= epochs)
             restarted = not getattr(evaluator, "continued", False)
         else:
-            budgets = []
-            while epochs is not None and epochs >= least:
-                budgets.insert(0, epochs)
-                epochs //= factor
+            budgets = [] if epochs is None else geometric_budgets(epochs, factor=factor, least=least)
         if len(budgets) < 2:
             raise ValueError(
                 f"Expected two or more budgets for fidelity {word!r}, but {evaluator.name} has {budgets or 'none'}"

@@ -34,17 +34,12 @@ class Rate(EdgeCount):
         self,
         architecture: Architecture,
         *,
-        budget: int | None = None,
-        seed: int = 0,
         hyperparameters: Mapping[str, Any] | None = None,
-        until: int | None = None,
         **settings: Any,
     ) -> Result:
         self.given.append((architecture.to_json(), hyperparameters))
         assert hyperparameters is not None
-        return Result(
-            hyperparameters["learning_rate"], {}, {}, 1.0, 1.0, until or budget or self.epochs, seed, self.name
-        )
+        return Result(hyperparameters["learning_rate"], budget=self.epochs, evaluator=self.name)
 
 
 @pytest.fixture(scope="module")
