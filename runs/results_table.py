@@ -42,6 +42,10 @@ def comparison(report: dict[str, Any], timings: dict[str, Any]) -> list[str]:
             time = f"{sum(mine) / len(mine):.1f}" if mine else ""
             cells = " | ".join(map(_with_error, found["mean"], found["standard_error"]))
             lines.append(f"| {method} | {len(found['seeds'])} | {cells} | {shares} | {time} |")
+            for title, column in found["further"].items():
+                if None not in column["mean"]:
+                    cells = " | ".join(map(_with_error, column["mean"], column["standard_error"]))
+                    lines.append(f"| {method}, {title} | {len(found['seeds'])} | {cells} | | |")
         first = next(iter(one["methods"]))
         for method, gap in one["paired"].items():
             cells = " | ".join(map(_with_error, gap["difference"], gap["standard_error"]))

@@ -85,19 +85,6 @@ def test_a_hidden_architecture_is_the_only_optimum_of_its_kind() -> None:
     assert np.mean(near) > max(values)
 
 
-def test_luck_is_what_one_run_has_above_the_denoised_accuracy() -> None:
-    recipe, space = load_recipe("denoised_nasbench101"), Space.load("nasbench101")
-    first, second = (one.to_json() for one in space.sample(2, np.random.default_rng(0)))
-
-    class Rows:
-        def row(self, architecture: Architecture) -> int:
-            return [first, second].index(architecture.to_json())
-
-    run = Run("p101-full", "random", 0, [0.90] * 40 + [0.94] * 20, [], [], {}, [(1, first), (41, second)], 0, 1.0)
-    found = recipe.scores(run, Rows(), np.array([0.91, 0.93], dtype=np.float32))
-    assert found == pytest.approx({"denoised_25": 91, "luck_25": -1, "denoised_50": 93, "luck_50": 1}, abs=1e-4)
-
-
 def test_features_of_the_denoised_accuracy_have_columns_of_their_own() -> None:
     recipe, space = load_recipe("denoised_nasbench101"), Space.load("nasbench101")
     cells = space.sample_arrays(50, np.random.default_rng(0))

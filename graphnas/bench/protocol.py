@@ -10,6 +10,7 @@ import numpy as np
 
 from graphnas.cell import Architecture
 from graphnas.evaluate import Table, TableEvaluator, open_table
+from graphnas.evaluate.nasbench101 import DENOISED
 from graphnas.search import CandidateList
 from graphnas.spaces import Space
 
@@ -46,6 +47,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "NAS-Bench-101, test accuracy of one run, all 423,624 cells",
             "nasbench101",
             "test_acc_run0",
+            further={"denoised accuracy of the best": DENOISED},
         ),
         Protocol(
             "p101-val",
@@ -95,10 +97,13 @@ class Benchmark:
         """The other columns of an architecture by their titles, NaN where the table has none."""
         if not self.protocol.further:
             return {}
-        row = self.evaluator.table.row(architecture)
+        table = self.evaluator.table
+        row = table.row(architecture)
         assert row is not None
-        columns = self.protocol.further.items()
-        return {title: float(self.evaluator.table.column(name)[row]) for title, name in columns}
+        return {
+            title: float(table.column(name)[row]) if name in table.metrics else math.nan
+            for title, name in self.protocol.further.items()
+        }
 
     def cost(self, architecture: Architecture) -> float:
         """Recorded seconds of the training behind a query, NaN where they are not known."""

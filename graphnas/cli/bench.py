@@ -207,6 +207,11 @@ def _print(report: dict[str, Any], runs: Sequence[Run]) -> None:
             rows.append((method, len(one["seeds"]), *(_figure(*pair) for pair in figures), f"{optimum:.0%}", cost))
         columns = ("method", "seeds", *map(str, protocol["places"]), "at optimum", "CPU s a proposal")
         print_table(f"{protocol['title']}: best queried, %, mean ± standard error", columns, rows, right="seeds")
+        titles = dict.fromkeys(title for one in protocol["methods"].values() for title in one["further"])
+        for title in titles:
+            found = {method: one["further"][title] for method, one in protocol["methods"].items()}
+            rows = [(method, *map(_figure, one["mean"], one["standard_error"])) for method, one in found.items()]
+            print_table(f"{title[0].upper()}{title[1:]}, %", ("method", *map(str, protocol["places"])), rows)
         first = next(iter(protocol["methods"]))
         rows = [
             (
@@ -231,7 +236,9 @@ def _print(report: dict[str, Any], runs: Sequence[Run]) -> None:
         )
 
 
-def _figure(mean: float, error: float | None, *, signed: bool = False) -> str:
-    """Percent with error."""
+def _figure(mean: float | None, error: float | None, *, signed: bool = False) -> str:
+    """Percent with error; nothing where the mean is not known."""
+    if mean is None:
+        return ""
     text = f"{100 * mean:{'+' if signed else ''}.3f}"
     return text if error is None else f"{text} ± {100 * error:.3f}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
+from graphnas.encoders.features import FloatArray, path_features
 from graphnas.encoders.objective import Recipe
 from graphnas.encoders.statistics import principal_axes, structure_targets
 from graphnas.networks import log_costs
@@ -17,8 +18,9 @@ from graphnas.search.candidates import Encoder, check_encoder
 from graphnas.spaces import Space
 
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
-_SHARPNESS = 1.25  # power of the spread of the targets' principal components; above 1 the widest count more
-_ISOTROPIC = 0.35  # share of the latent means themselves, in standard deviations of the targets' part
+_PATHS = 0.3  # total variance of the path counts, in that of the encoder's targets
+_SHARPNESS = 1.25  # power of the spread of the structure's principal components; above 1 the widest count more
+_ISOTROPIC = 0.35  # share of the latent means themselves, in standard deviations of the structure's part
 _RANDOM = 2_000  # architectures that the metric is fitted to
 
 
@@ -26,13 +28,14 @@ class MetricEncoder:
     """An encoder whose latent points are given in coordinates in which distances mean more to a Gaussian process.
 
     A standard normal prior makes an autoencoder use all latent directions about equally, while few of them hold most
-    of what tells good cells from bad ones. The label-free targets that the encoder was trained to predict linearly know
-    which: coordinates are `u = z A`, with `A A^T` proportional to the sum of the metric of those predictions, principal
+    of what tells good cells from bad ones. The structure of cells knows which: the label-free targets that the encoder
+    was trained to predict, and counts of the label sequences along their paths, both predicted linearly from `z`.
+    Coordinates are `u = z A`, with `A A^T` proportional to the sum of the metric of those predictions, principal
     components sharpened, and a share of the metric of `z`. `A` is invertible, so points decode as before. No accuracy
     is involved; the metric is a function of the space, the encoder and nothing else.
 
     Args:
-        space: Random architectures of it show what the targets are, and how latent means spread.
+        space: Random architectures of it show what the structure is, and how latent means spread.
         encoder: Encodes and decodes `z`.
 
     Raises:
@@ -66,9 +69,11 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
         z = encoder.encode(cells)[0].double().cpu().numpy()
     targets = structure_targets(
         cells, space.vocabulary, log_costs(space, cells), places_size=Recipe.for_space(space).places
-    ).reshape(len(z), -1)
+    )
+    blocks = ((targets, 1.0), (path_features(cells, space.vocabulary), math.sqrt(_PATHS)))
+    structure = np.concatenate([_scaled(block.reshape(len(z), -1), size) for block, size in blocks], axis=1)
     centred = z - z.mean(0)
-    weights = np.linalg.lstsq(centred, targets - targets.mean(0), rcond=1e-6)[0]
+    weights = np.linalg.lstsq(centred, structure, rcond=1e-6)[0]
     spread, components = principal_axes(centred @ weights)
     relative = spread / max(float(spread[0]), 1e-12)
     predicted = weights @ components.T * np.where(relative > 1e-6, relative, 1.0) ** (_SHARPNESS - 1)
@@ -82,6 +87,12 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(axes), torch.from_numpy(z.mean(0) @ axes)
 
 
-def _size(points: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def _scaled(points: FloatArray, size: float) -> FloatArray:
+    """Centred points of that size."""
+    scaled: FloatArray = (points - points.mean(0)) * (size / _size(points))
+    return scaled
+
+
+def _size(points: FloatArray) -> float:
     """Root of the total variance of `n x d` points; 1 if they are all the same."""
     return math.sqrt(float(points.var(0).sum())) or 1.0
