@@ -65,6 +65,7 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
         raise
     report = write_report(folder, study, space, evaluator, test)
     names = studies.labels(study, value_label(evaluator))
+    dominated = studies.hypervolume(study)
     if as_json:
         print_json(
             {
@@ -76,6 +77,7 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
                 "best": [_record(rank, trial, names) for rank, trial in enumerate(best, start=1)],
                 "test": test,
                 "report": str(report),
+                **({} if dominated is None else {"hypervolume": dominated}),
             }
         )
         return
@@ -90,6 +92,8 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
     )
     counts = ", ".join(f"{count} {source}" for source, count in page.sources(finished).items())
     screen.print(f"\nSources of the proposals: {counts}", highlight=False)
+    if dominated is not None:
+        screen.print(f"Hypervolume above the reference point: {dominated:.5g}", highlight=False)
     if "test_accuracy" in test:
         screen.print(f"Test accuracy of the best cell: [bold]{test['test_accuracy']:.4f}[/bold]", highlight=False)
     screen.print(f"Results: {folder}/ (open {report.name})", highlight=False, soft_wrap=True)

@@ -31,6 +31,9 @@ from graphnas.search.sampler import CandidateList, History, Proposal
 from graphnas.search.surrogate import ModelFittingError
 from graphnas.spaces import Space
 
+REFERENCE_POINT_KEY = "graphnas:reference_point"
+"""Attribute of a study: the reference point that was given, in the units and directions of the objectives."""
+
 _PARENTS = 12  # architectures of the Pareto set whose edits are candidates
 _SAMPLES = 48  # points drawn around these and from the prior
 _DRAWS = 64  # from the models' joint posterior, over which improvements are averaged
@@ -52,7 +55,8 @@ class LatentParetoSampler(LatentSampler):
         space: The space to search.
         encoder: Encodes and decodes its architectures.
         reference_point: One value for each objective, in its own units and direction, that bounds the hypervolume from
-            below; a tenth of the Pareto set's range beyond its worst values if None.
+            below; a tenth of the Pareto set's range beyond its worst values if None. The study keeps one that is given
+            as its attribute `graphnas:reference_point`, by which `studies.hypervolume` measures what was found.
         predictor: Fits a BoTorch model with one outcome to `n x d` latent points and `n x 1` standardised outcomes in
             double precision; an isotropic Gaussian process if None.
         metric: As in `LatentBOSampler`.
@@ -99,6 +103,9 @@ class LatentParetoSampler(LatentSampler):
             raise ValueError(
                 f"Expected a reference_point of {n} values, one for each objective, but got {self.reference_point}"
             )
+        reference = None if self.reference_point is None else list(self.reference_point)
+        if reference is not None and study.user_attrs.get(REFERENCE_POINT_KEY) != reference:
+            study.set_user_attr(REFERENCE_POINT_KEY, reference)
         self._signs = tuple(-1.0 if direction.name == "MINIMIZE" else 1.0 for direction in study.directions)
         super().before_trial(study, trial)
 

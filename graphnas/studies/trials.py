@@ -74,6 +74,23 @@ def best(study: optuna.Study, n: int = 1) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: (sign * trial.values[0], trial.number))[:n]
 
 
+def hypervolume(study: optuna.Study) -> float | None:
+    """How much the Pareto set dominates above the study's reference point; None if the study has none.
+
+    A study has the one that its `LatentParetoSampler` was given. The unit is the product of those of the objectives.
+    """
+    reference = study.user_attrs.get("graphnas:reference_point")
+    if reference is None:
+        return None
+    import torch
+    from botorch.utils.multi_objective.hypervolume import Hypervolume
+
+    signs = torch.tensor([1.0 if direction == StudyDirection.MAXIMIZE else -1.0 for direction in study.directions])
+    values = torch.tensor([trial.values for trial in pareto_set(study)], dtype=torch.float64)
+    bound = torch.tensor(reference, dtype=torch.float64) * signs
+    return float(Hypervolume(bound).compute(values.reshape(-1, len(signs)) * signs))
+
+
 def pareto_set(study: optuna.Study) -> list[FrozenTrial]:
     """Feasible trials to which no other is superior in one objective and at least equal in all; of equals the first."""
     signs = np.array([1.0 if direction == StudyDirection.MAXIMIZE else -1.0 for direction in study.directions])

@@ -5,6 +5,7 @@ import optuna
 import pytest
 from botorch.exceptions.errors import ModelFittingError
 
+from graphnas import studies
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.search import LatentBOSampler, LatentParetoSampler, RandomCellSampler
@@ -46,6 +47,9 @@ def test_dominates_more_than_random_search(space: Space, encoder: NearestCell) -
     sampler = LatentParetoSampler(space, encoder, reference_point=(0.7, 10), n_startup_trials=5, seed=0)
     ours, drawn = search(space, sampler, 20), search(space, RandomCellSampler(space, seed=0), 40)
     assert hypervolume(ours) > hypervolume(drawn)
+    # The study knows the reference point, and what it dominates above it.
+    assert studies.hypervolume(ours) == pytest.approx(hypervolume(ours))
+    assert studies.hypervolume(drawn) is None
     assert set(sources(ours)[5:]) <= {"edit", "sample"}
 
 

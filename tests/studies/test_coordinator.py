@@ -152,6 +152,9 @@ def test_the_pareto_set_holds_feasible_trials_that_none_dominates() -> None:
         attributes = {"constraints:size": 1.0 if number == 4 else -1.0}
         study.add_trial(optuna.trial.create_trial(values=list(values), system_attrs=attributes))
     assert [trial.number for trial in studies.pareto_set(study)] == [0, 1]
+    assert studies.hypervolume(study) is None
+    study.set_user_attr("graphnas:reference_point", [0.7, 10.0])
+    assert studies.hypervolume(study) == pytest.approx(0.2 * 5 + 0.1 * 1)
     assert [trial.number for trial in studies.best(study, 5)] == [0, 1]
 
 
