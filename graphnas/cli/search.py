@@ -122,6 +122,15 @@ def search(
     init: Annotated[Path | None, typer.Option("--init", help="File of architectures to evaluate first.")] = None,
     among: AmongOption = None,
     joint: JointOption = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Database server that keeps the trials, as in postgresql+psycopg://me@host/searches; a file in the "
+            "folder if not given.",
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -156,6 +165,7 @@ def search(
             "--at-most": at_most, "--at-least": at_least, "--sampler": sampler, "--encoder": encoder, "--seed": seed,
             "--epochs": epochs, "--fidelity": fidelity, "--recipe": recipe, "--predictions": predictions or None,
             "--out": out, "--init": init, "--among": among, "--joint": joint,
+            "--storage": storage,
         }  # fmt: skip
         for name, value in given.items():
             if value is not None:
@@ -250,7 +260,16 @@ def search(
         settings["evaluator"]["metric"] = getattr(evaluator, "query", None)
         settings["search"] |= where.settings
         folder, study = create_search(
-            out, word, loaded, evaluator, settings, goals, hyperparameters=hyperparameters, init=init, among=among
+            out,
+            word,
+            loaded,
+            evaluator,
+            settings,
+            goals,
+            hyperparameters=hyperparameters,
+            init=init,
+            among=among,
+            storage=storage,
         )
     screen = console()
     try:

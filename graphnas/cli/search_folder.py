@@ -129,6 +129,7 @@ def create_search(
     hyperparameters: HyperparameterSpace | None,
     init: Path | None,
     among: Path | None,
+    storage: str | None,
 ) -> tuple[Path, optuna.Study]:
     """Make the folder and the study of a search.
 
@@ -142,6 +143,7 @@ def create_search(
         hyperparameters: What is searched beside architectures.
         init: File of architectures that come first.
         among: File of the only architectures.
+        storage: URL of a database server; None for a file in the folder.
     """
     from graphnas import studies
 
@@ -170,6 +172,11 @@ def create_search(
         raise Failed(str(error)) from None
     except ValueError as error:
         raise typer.BadParameter(f"--sampler: {error}") from None
+    if storage is not None:
+        try:
+            studies.check_server(storage)
+        except ValueError as error:
+            raise typer.BadParameter(f"--storage: {error}") from None
     folder = _new_folder(space, objective) if out is None else out
     study = studies.create(
         folder,
@@ -182,6 +189,7 @@ def create_search(
         at_least=goals.at_least,
         hyperparameters=hyperparameters,
         candidates=candidates,
+        storage=storage,
         config=settings,
     )
     for architecture in first:

@@ -15,9 +15,10 @@ Nothing is unpickled from disk.
 """
 
 from graphnas.studies.coordinator import run
+from graphnas.studies.database import DATABASE, check_server
 from graphnas.studies.errors import StudyError, StudyLocked, TooManyFailures
 from graphnas.studies.fidelity import FIDELITIES, Fidelity
-from graphnas.studies.folder import DATABASE, ENVIRONMENT, create, folder_of, resume
+from graphnas.studies.folder import ENVIRONMENT, create, folder_of, resume
 from graphnas.studies.lease import Event
 from graphnas.studies.lock import LOCK
 from graphnas.studies.records import environment, to_toml, write_text
@@ -79,6 +80,7 @@ __all__ = [
     "TooManyFailures",
     "architecture",
     "best",
+    "check_server",
     "create",
     "environment",
     "feasible",

@@ -20,9 +20,10 @@ from optuna.trial import TrialState
 from graphnas import engines
 from graphnas.spaces.hyperparameters import HYPERPARAMETERS_KEY
 from graphnas.spaces.space import ARCHITECTURE_KEY
+from graphnas.studies.database import reason_of
 from graphnas.studies.errors import StudyError, TooManyFailures
 from graphnas.studies.fidelity import Fidelity
-from graphnas.studies.folder import DATABASE, folder_of, reason_of
+from graphnas.studies.folder import folder_of
 from graphnas.studies.lease import Event, Lease
 from graphnas.studies.lock import LOCK, coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished
@@ -113,7 +114,7 @@ def run(
         try:
             coordinator.run(n_trials, parallel or workers, deadline)
         except StorageInternalError as error:
-            place = "the study's storage" if folder is None else folder / DATABASE
+            place = "the study's storage" if folder is None else f"the storage of {folder}"
             raise StudyError(f"{place} failed: {reason_of(error)}") from error
 
 

@@ -1,21 +1,17 @@
-"""A search in a folder: an Optuna study in SQLite that is created once and opened as often as one likes."""
+"""A search in a folder: an Optuna study that is created once and opened as often as one likes."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sqlite3
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 
+from graphnas.studies.database import DATABASE, database_of, reason_of, server_settings
 from graphnas.studies.errors import StudyError
 from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.records import environment, to_toml, write_text
@@ -29,11 +25,9 @@ if TYPE_CHECKING:
     from graphnas.spaces import HyperparameterSpace, Space
 
 
-DATABASE = "study.db"
-
 ENVIRONMENT = "environment.json"
 
-_STUDY = "search"
+_opened: weakref.WeakKeyDictionary[optuna.Study, Path] = weakref.WeakKeyDictionary()
 
 
 def create(
@@ -48,6 +42,7 @@ def create(
     at_least: Mapping[str, float] | None = None,
     hyperparameters: HyperparameterSpace | None = None,
     candidates: Sequence[Architecture] | None = None,
+    storage: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
     """Start a search in a new folder.
@@ -64,6 +59,8 @@ def create(
         at_least: Lower bounds.
         hyperparameters: What is searched beside architectures; `run` needs them too.
         candidates: What the sampler is restricted to, if it is.
+        storage: URL of a database server that keeps the trials, without a password, such as
+            `postgresql+psycopg://me@host/searches`; an SQLite file in the folder if None.
         config: Settings for `config.toml`, beside the names of the parts. `resume` rebuilds the sampler from a table
             `sampler` with `kind` (a word of `split_sampler`), `seed` and, where it needs one, `encoder`.
 
@@ -72,8 +69,8 @@ def create(
     Of several processes that create a search in one folder at the same moment, one succeeds.
 
     Raises:
-        ValueError: if a direction is unknown, or objectives and directions differ in number.
-        StudyError: if the folder holds a search, or another process makes one there.
+        ValueError: if a direction is unknown, objectives and directions differ in number, or the URL has a password.
+        StudyError: if the folder holds a search, another process makes one there, or the server does not answer.
     """
     if not directions or any(direction not in DIRECTIONS for direction in directions):
         raise ValueError(f"Expected directions out of {', '.join(DIRECTIONS)}, but got {directions!r}")
@@ -89,10 +86,14 @@ def create(
         "sampler": {"class": type(sampler).__name__},
         "evaluator": {"name": evaluator.name},
         "joint": None if hyperparameters is None else hyperparameters.table(),
+        "storage": None if storage is None else server_settings(folder, storage),
     }
     for key, value in (config or {}).items():
         settings[key] = {**settings[key], **value} if isinstance(settings.get(key), dict) else value
     check_config(folder, settings)
+    database = database_of(folder, settings)
+    if storage is not None:
+        database.exists()  # a server that does not answer leaves no folder behind
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_search(folder)
     with coordinator_lock(folder):
@@ -106,7 +107,7 @@ def create(
             write_text(folder / CANDIDATES, json.dumps(listed) + "\n")
         write_text(folder / ENVIRONMENT, json.dumps(environment(settings["sampler"].get("seed")), indent=2) + "\n")
         write_text(folder / CONFIG, to_toml(settings))
-        _make_database(folder, settings)
+        database.make(settings["directions"], _study_attributes(settings))
     return _open(folder, settings, sampler)
 
 
@@ -129,38 +130,19 @@ def resume(folder: str | Path, *, sampler: BaseSampler | None = None) -> optuna.
     settings = read_config(folder)
     if sampler is None:
         sampler = rebuild_sampler(folder, settings)
-    path = folder / DATABASE
-    if not path.exists():
+    database = database_of(folder, settings)
+    if not database.exists():
         # Its creator died before it was made. Where candidates were evaluated there has been one.
         with coordinator_lock(folder):
-            if not path.exists():
+            if not database.exists():
                 if any((folder / "trials").glob("*")):
                     raise StudyError(
-                        f"{path} is missing, but {folder / 'trials'} holds evaluations: bring {DATABASE} back, or "
-                        "search anew in another folder"
+                        f"{database} is missing, but {folder / 'trials'} holds evaluations: bring it back, or search "
+                        "anew in another folder"
                     )
                 _remove_parts(folder)
-                _make_database(folder, settings)
+                database.make(settings["directions"], _study_attributes(settings))
     return _open(folder, settings, sampler)
-
-
-def _make_database(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make the database of a search; under the folder's lock."""
-    path = folder / DATABASE
-    # SQLite would play the log of a database that is gone into the new one.
-    for suffix in ("-wal", "-shm", "-journal"):
-        path.with_name(DATABASE + suffix).unlink(missing_ok=True)
-    # Made under another name, so that there is no moment at which the database exists and is not whole.
-    part = path.with_name(f".{DATABASE}.{os.getpid()}")
-    try:
-        made = RDBStorage(f"sqlite:///{part.absolute()}")
-        number = made.create_new_study([StudyDirection[name.upper()] for name in settings["directions"]], _STUDY)
-        for name, value in _study_attributes(settings).items():
-            made.set_study_user_attr(number, name, value)
-        made.engine.dispose()
-        part.replace(path)
-    finally:
-        _remove_parts(folder)
 
 
 def _remove_parts(folder: Path) -> None:
@@ -171,26 +153,20 @@ def _remove_parts(folder: Path) -> None:
 
 
 def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> optuna.Study:
-    path = folder / DATABASE
+    database = database_of(folder, settings)
     try:
-        _check_database(path)
-        storage = RDBStorage(
-            f"sqlite:///{path.absolute()}",
-            # Readers may hold the database for a moment; the coordinator waits for them.
-            engine_kwargs={"connect_args": {"timeout": 60, "factory": _Connection}},
-        )
-        study = optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+        study = database.open(sampler)
         for trial in study.get_trials(deepcopy=False):
             if "graphnas:architecture" in trial.user_attrs:
                 architecture(trial)
     except StudyError:
         raise
     except Exception as error:  # what a damaged row makes SQLite, SQLAlchemy, Optuna and JSON raise has no end
-        raise StudyError(f"{path} cannot be read: {reason_of(error)}") from error
+        raise StudyError(f"{database} cannot be read: {reason_of(error)}") from error
     attributes = _study_attributes(settings)
     for side in BOUNDS:
-        before = study.user_attrs.get(f"graphnas:{side}", {})
-        if before != attributes[f"graphnas:{side}"]:
+        before = study.user_attrs.get(f"graphnas:{side}")
+        if before is not None and before != attributes[f"graphnas:{side}"]:
             # Finished trials were judged by these.
             raise StudyError(
                 f"{folder / CONFIG}: {side}: expected {before}, with which the search began, but got "
@@ -199,6 +175,7 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
     for name, value in attributes.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)
+    _opened[study] = folder
     return study
 
 
@@ -208,46 +185,6 @@ def _study_attributes(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"graphnas:objectives": list(settings.get("objectives", ["value"])), **bounds}
 
 
-def _check_database(path: Path) -> None:
-    """Refuse a file that is no whole database of a search, before anything is written to it."""
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise StudyError(f"{path} is no SQLite database")
-    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
-        ((verdict,), *_) = database.execute("PRAGMA quick_check(1)")
-        if verdict != "ok":
-            raise StudyError(f"{path} is damaged: {' '.join(verdict.split())}")
-        if (_STUDY,) not in database.execute("SELECT study_name FROM studies").fetchall():
-            raise StudyError(f"{path} holds no study named {_STUDY!r}")
-
-
-def reason_of(error: BaseException) -> str:
-    """What lies behind an error of the storage, in one line."""
-    # Optuna wraps an error of SQLAlchemy, which wraps one of SQLite.
-    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__
-    error = getattr(error, "orig", None) or error
-    text = " ".join(str(error).split())
-    return text if isinstance(error, sqlite3.Error) else f"{type(error).__name__}: {text}"
-
-
-class _Connection(sqlite3.Connection):
-    """SQLite with a write-ahead log, so that readers never stop the coordinator.
-
-    A trial is some forty commits. With the log they need no sync each: a killed process loses nothing, and a power
-    failure at most the last moments, never the database.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        with contextlib.suppress(sqlite3.OperationalError):  # a folder that is read-only can still be read
-            self.execute("PRAGMA journal_mode=WAL")
-            self.execute("PRAGMA synchronous=NORMAL")
-
-
 def folder_of(study: optuna.Study) -> Path | None:
     """The folder of a study that `create` or `resume` opened; None for any other study."""
-    storage = study._storage
-    url = getattr(getattr(storage, "_backend", storage), "url", "")
-    path = Path(str(url).removeprefix("sqlite:///"))
-    return path.parent if path.name == DATABASE and (path.parent / CONFIG).exists() else None
+    return _opened.get(study)

@@ -55,6 +55,9 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
     setting(folder, settings, "sampler.encoder", str, optional=True)
     setting(folder, settings, "sampler.seed", int, least=0, optional=True)
     setting(folder, settings, "joint", dict, optional=True)
+    if setting(folder, settings, "storage", dict, optional=True) is not None:
+        setting(folder, settings, "storage.url", str)
+        setting(folder, settings, "storage.study", str)
     directions = setting(folder, settings, "directions", list)
     if not directions or any(direction not in DIRECTIONS for direction in directions):
         raise StudyError(

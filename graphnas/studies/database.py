@@ -1,0 +1,212 @@
+"""Where the trials of a search are kept: SQLite in its folder, or a study on a database server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from graphnas.studies.errors import StudyError
+
+DATABASE = "study.db"
+
+_STUDY = "search"
+
+
+class FolderDatabase:
+    """One study in an SQLite file of the search's folder, with a write-ahead log, so that readers stop nobody.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / DATABASE
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Whether the study was made."""
+        return self.path.exists()
+
+    def make(self, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
+        """Make the study; under the folder's lock."""
+        # SQLite would play the log of a database that is gone into the new one.
+        for suffix in ("-wal", "-shm", "-journal"):
+            self.path.with_name(DATABASE + suffix).unlink(missing_ok=True)
+        # Made under another name, so that there is no moment at which the database exists and is not whole.
+        part = self.path.with_name(f".{DATABASE}.{os.getpid()}")
+        try:
+            made = RDBStorage(f"sqlite:///{part.absolute()}")
+            _make_study(made, _STUDY, directions, attributes)
+            made.engine.dispose()
+            part.replace(self.path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def open(self, sampler: BaseSampler) -> optuna.Study:
+        """The study.
+
+        Raises:
+            StudyError: if the file is damaged or holds no search.
+            Exception: whatever a damaged row makes SQLite, SQLAlchemy and Optuna raise.
+        """
+        self._check()
+        storage = RDBStorage(
+            f"sqlite:///{self.path.absolute()}",
+            # Readers may hold the database for a moment; the coordinator waits for them.
+            engine_kwargs={"connect_args": {"timeout": 60, "factory": _Connection}},
+        )
+        return optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+
+    def _check(self) -> None:
+        """Refuse a file that is no whole database of a search, before anything is written to it."""
+        with self.path.open("rb") as file:
+            if file.read(16) != b"SQLite format 3\0":
+                raise StudyError(f"{self} is no SQLite database")
+        with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as database:
+            ((verdict,), *_) = database.execute("PRAGMA quick_check(1)")
+            if verdict != "ok":
+                raise StudyError(f"{self} is damaged: {' '.join(verdict.split())}")
+            if (_STUDY,) not in database.execute("SELECT study_name FROM studies").fetchall():
+                raise StudyError(f"{self} holds no study named {_STUDY!r}")
+
+
+class ServerDatabase:
+    """One of the studies on a database server, such as PostgreSQL, that other machines may look at.
+
+    Args:
+        url: As SQLAlchemy writes it.
+        study: Name of the study.
+    """
+
+    def __init__(self, url: str, study: str) -> None:
+        self.url, self.study = url, study
+
+    def __str__(self) -> str:
+        return f"study {self.study} of {self.url}"
+
+    def exists(self) -> bool:
+        """Whether the study was made.
+
+        Raises:
+            StudyError: if the server does not answer.
+        """
+        with self._answering():
+            names = optuna.get_all_study_names(self._storage())
+        return self.study in names
+
+    def make(self, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
+        """Make the study.
+
+        Raises:
+            StudyError: if the server does not answer, or has a study of that name.
+        """
+        with self._answering():
+            storage = self._storage()
+            _make_study(storage, self.study, directions, attributes)
+            storage.engine.dispose()
+
+    def open(self, sampler: BaseSampler) -> optuna.Study:
+        """The study.
+
+        Raises:
+            StudyError: if the server does not answer, or has no such study.
+        """
+        with self._answering():
+            storage = self._storage()
+        try:
+            return optuna.load_study(study_name=self.study, storage=storage, sampler=sampler)
+        except KeyError:
+            raise StudyError(f"{self.url} holds no study named {self.study!r}") from None
+
+    def _storage(self) -> RDBStorage:
+        # A connection that the server closed meanwhile is opened anew.
+        return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except ImportError as error:
+            reason = " ".join(str(error).split())
+            raise StudyError(f"{self.url}: {reason} PostgreSQL's is in graphnas[postgres].") from None
+        except Exception as error:  # drivers have errors of their own
+            raise StudyError(f"{self.url}: {reason_of(error)}") from error
+
+
+def check_server(url: str) -> None:
+    """Refuse what cannot be kept as the URL of a database server.
+
+    Raises:
+        ValueError: if it is none, or has a password, which would be written to the folder of the search.
+    """
+    try:
+        parts = make_url(url)
+    except ArgumentError:
+        example = "postgresql+psycopg://me@host/searches"
+        raise ValueError(f"Expected storage to be the URL of a database, such as {example}, but got {url!r}") from None
+    if parts.password is not None:
+        raise ValueError(
+            "Expected storage to have no password, which the folder would show: PostgreSQL reads it from PGPASSWORD or "
+            "~/.pgpass"
+        )
+
+
+def server_settings(folder: Path, url: str) -> dict[str, str]:
+    """What `config.toml` keeps of a database server: its URL, and a name for the study that no other search has.
+
+    Raises:
+        ValueError: as `check_server`.
+    """
+    check_server(url)
+    return {"url": url, "study": f"{folder.absolute().name}-{uuid4().hex[:8]}"}
+
+
+def database_of(folder: Path, settings: Mapping[str, Any]) -> FolderDatabase | ServerDatabase:
+    """Where the search of a folder keeps its trials, by its settings."""
+    server = settings.get("storage")
+    return FolderDatabase(folder) if server is None else ServerDatabase(server["url"], server["study"])
+
+
+def reason_of(error: BaseException) -> str:
+    """What lies behind an error of the storage, in one line."""
+    # Optuna wraps an error of SQLAlchemy, which wraps one of the driver.
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    error = getattr(error, "orig", None) or error
+    text = " ".join(str(error).split())
+    return text if isinstance(error, sqlite3.Error) else f"{type(error).__name__}: {text}"
+
+
+def _make_study(storage: RDBStorage, name: str, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
+    number = storage.create_new_study([StudyDirection[direction.upper()] for direction in directions], name)
+    for key, value in attributes.items():
+        storage.set_study_user_attr(number, key, value)
+
+
+class _Connection(sqlite3.Connection):
+    """SQLite with a write-ahead log, so that readers never stop the coordinator.
+
+    A trial is some forty commits. With the log they need no sync each: a killed process loses nothing, and a power
+    failure at most the last moments, never the database.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        with contextlib.suppress(sqlite3.OperationalError):  # a folder that is read-only can still be read
+            self.execute("PRAGMA journal_mode=WAL")
+            self.execute("PRAGMA synchronous=NORMAL")
