@@ -1,9 +1,8 @@
 """How good is a cell of NAS-Bench-101, apart from the luck of one training?
 
-A search that maximises `test_acc_run0` ends on cells whose one run was lucky: among the best hundredth of the table
-that noise has a standard deviation of about 0.3 points. The denoised accuracy of a cell is what gradient-boosted trees
-predict of it that have never seen its label: five folds of all 423,624 cells, each predicted by XGBoost fitted to the
-others, on one-hot, graph statistics and path counts. The library comes with it, in
+A search that maximises `test_acc_run0` ends on cells whose one run was lucky. The denoised accuracy of a cell is what
+gradient-boosted trees predict of it that have never seen its label: five folds of all 423,624 cells, each predicted by
+XGBoost fitted to the others, on one-hot, graph statistics and path counts. The library comes with it, in
 `spaces/benchmarks/nasbench101_denoised`, and `graphnas bench p101-full` reports it of the best cells queried.
 
     python runs/denoised_nasbench101.py
@@ -72,7 +71,9 @@ def main() -> None:
             "spearman_top": "Spearman, best hundredth",
             "luck": "luck there, SD in points",
         },
-        rows={"xgboost": "one value a fold; luck is what one run has above the prediction"},
+        rows={
+            "xgboost": "one value a fold; luck, and the error of the trees, is what one run has above the prediction"
+        },
     )
     labels = np.maximum(table.column(LABEL).astype(np.float32), CLIPPED)
     points = features(space, table.cells())

@@ -109,6 +109,7 @@ def key(protocol: Protocol, method: str, seed: int, encoders: dict[str, str] | N
         "batch": protocol.batch,
         "method": method,
         "seed": seed,
+        "further": sorted(protocol.further.values()),
     }
     encoder = _encoder(protocol, method, encoders)
     if encoder is not None:

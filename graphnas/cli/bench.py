@@ -210,6 +210,8 @@ def _print(report: dict[str, Any], runs: Sequence[Run]) -> None:
         titles = dict.fromkeys(title for one in protocol["methods"].values() for title in one["further"])
         for title in titles:
             found = {method: one["further"][title] for method, one in protocol["methods"].items()}
+            if any(None in one["mean"] for one in found.values()):
+                continue  # the table does not know it
             rows = [(method, *map(_figure, one["mean"], one["standard_error"])) for method, one in found.items()]
             print_table(f"{title[0].upper()}{title[1:]}, %", ("method", *map(str, protocol["places"])), rows)
         first = next(iter(protocol["methods"]))
@@ -236,9 +238,7 @@ def _print(report: dict[str, Any], runs: Sequence[Run]) -> None:
         )
 
 
-def _figure(mean: float | None, error: float | None, *, signed: bool = False) -> str:
-    """Percent with error; nothing where the mean is not known."""
-    if mean is None:
-        return ""
+def _figure(mean: float, error: float | None, *, signed: bool = False) -> str:
+    """Percent with error."""
     text = f"{100 * mean:{'+' if signed else ''}.3f}"
     return text if error is None else f"{text} ± {100 * error:.3f}"

@@ -74,9 +74,14 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
     structure = np.concatenate([_scaled(block.reshape(len(z), -1), size) for block, size in blocks], axis=1)
     centred = z - z.mean(0)
     weights = np.linalg.lstsq(centred, structure, rcond=1e-6)[0]
-    spread, components = principal_axes(centred @ weights)
+    # Principal components of the predictions, as a map of z: there are no more of them than dimensions of z, while path
+    # counts may have thousands of columns, so what the eigenvectors are taken of is d x d.
+    root = np.linalg.qr(centred, mode="r") @ weights
+    spread, turned = principal_axes(root.T)
     relative = spread / max(float(spread[0]), 1e-12)
-    predicted = weights @ components.T * np.where(relative > 1e-6, relative, 1.0) ** (_SHARPNESS - 1)
+    kept = relative > 1e-6
+    components = (turned[kept] @ root) / spread[kept, None]
+    predicted = weights @ components.T * relative[kept] ** (_SHARPNESS - 1)
     parts = [
         share * part / _size(centred @ part) for part, share in ((predicted, 1.0), (np.eye(z.shape[1]), _ISOTROPIC))
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -65,7 +66,8 @@ class LatentParetoSampler(LatentSampler):
         seed: Makes proposals a function of the study's trials.
 
     Raises:
-        ValueError: from a study with one objective, or another number of them than `reference_point` has.
+        ValueError: if the reference point is not finite, and from a study with one objective, or another number of them
+            than `reference_point` has.
     """
 
     _serves_several = True
@@ -92,6 +94,8 @@ class LatentParetoSampler(LatentSampler):
             seed=seed,
         )
         self.reference_point = None if reference_point is None else tuple(float(one) for one in reference_point)
+        if not all(map(math.isfinite, self.reference_point or ())):
+            raise ValueError(f"Expected reference_point to be finite, but got {self.reference_point}")
         self._signs: tuple[float, ...] = ()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -104,7 +108,7 @@ class LatentParetoSampler(LatentSampler):
                 f"Expected a reference_point of {n} values, one for each objective, but got {self.reference_point}"
             )
         reference = None if self.reference_point is None else list(self.reference_point)
-        if reference is not None and study.user_attrs.get(REFERENCE_POINT_KEY) != reference:
+        if study.user_attrs.get(REFERENCE_POINT_KEY) != reference:
             study.set_user_attr(REFERENCE_POINT_KEY, reference)
         self._signs = tuple(-1.0 if direction.name == "MINIMIZE" else 1.0 for direction in study.directions)
         super().before_trial(study, trial)

@@ -1,8 +1,8 @@
 """One search, one folder: an Optuna study that survives the death of everything around it.
 
-A folder holds `study.db` (the trials), `config.toml` (what was asked for), `environment.json` (versions, seed,
-machine, command) and `trials/NUMBER/` (what evaluations write). One coordinator at a time, `run`, asks for proposals
-and writes results; workers only evaluate. A trial's row is the record of its state:
+A folder holds `study.db` (the trials, unless a database server keeps them), `config.toml` (what was asked for),
+`environment.json` (versions, seed, machine, command) and `trials/NUMBER/` (what evaluations write). One coordinator at
+a time, `run`, asks for proposals and writes results; workers only evaluate. A trial's row is the record of its state:
 
 - running, without an architecture: the coordinator died while it asked. The trial is failed as
   `INTERRUPTED` and counts for nothing.

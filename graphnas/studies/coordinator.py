@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from graphnas import engines
@@ -113,7 +113,7 @@ def run(
     with contextlib.nullcontext() if folder is None else coordinator_lock(folder):
         try:
             coordinator.run(n_trials, parallel or workers, deadline)
-        except StorageInternalError as error:
+        except (StorageInternalError, UpdateFinishedTrialError) as error:
             place = "the study's storage" if folder is None else f"the storage of {folder}"
             raise StudyError(f"{place} failed: {reason_of(error)}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,21 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from graphnas.studies.errors import StudyError
+from graphnas.studies.lock import LOCK
 
 DATABASE = "study.db"
 
 _STUDY = "search"
+
+_OWNER = "graphnas:folder"  # attribute of a study on a server: the folder of its search
+
+
+class SearchStorage(RDBStorage):
+    """A storage that knows the folder of its search."""
+
+    def __init__(self, folder: Path, url: str, **settings: Any) -> None:
+        super().__init__(url, engine_kwargs=settings)
+        self.folder = folder.absolute()
 
 
 class FolderDatabase:
@@ -33,7 +45,7 @@ class FolderDatabase:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / DATABASE
+        self.folder, self.path = folder, folder / DATABASE
 
     def __str__(self) -> str:
         return str(self.path)
@@ -65,10 +77,11 @@ class FolderDatabase:
             Exception: whatever a damaged row makes SQLite, SQLAlchemy and Optuna raise.
         """
         self._check()
-        storage = RDBStorage(
+        storage = SearchStorage(
+            self.folder,
             f"sqlite:///{self.path.absolute()}",
             # Readers may hold the database for a moment; the coordinator waits for them.
-            engine_kwargs={"connect_args": {"timeout": 60, "factory": _Connection}},
+            connect_args={"timeout": 60, "factory": _Connection},
         )
         return optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
 
@@ -89,12 +102,13 @@ class ServerDatabase:
     """One of the studies on a database server, such as PostgreSQL, that other machines may look at.
 
     Args:
+        folder: The folder of the search.
         url: As SQLAlchemy writes it.
         study: Name of the study.
     """
 
-    def __init__(self, url: str, study: str) -> None:
-        self.url, self.study = url, study
+    def __init__(self, folder: Path, url: str, study: str) -> None:
+        self.folder, self.url, self.study = folder, url, study
 
     def __str__(self) -> str:
         return f"study {self.study} of {self.url}"
@@ -106,7 +120,7 @@ class ServerDatabase:
             StudyError: if the server does not answer.
         """
         with self._answering():
-            names = optuna.get_all_study_names(self._storage())
+            names = optuna.get_all_study_names(self._storage)
         return self.study in names
 
     def make(self, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
@@ -116,34 +130,41 @@ class ServerDatabase:
             StudyError: if the server does not answer, or has a study of that name.
         """
         with self._answering():
-            storage = self._storage()
-            _make_study(storage, self.study, directions, attributes)
-            storage.engine.dispose()
+            _make_study(self._storage, self.study, directions, attributes)
 
     def open(self, sampler: BaseSampler) -> optuna.Study:
         """The study.
 
         Raises:
-            StudyError: if the server does not answer, or has no such study.
+            StudyError: if the server does not answer, has no such study, or has it as that of another folder.
         """
         with self._answering():
-            storage = self._storage()
+            storage = self._storage
         try:
-            return optuna.load_study(study_name=self.study, storage=storage, sampler=sampler)
+            study = optuna.load_study(study_name=self.study, storage=storage, sampler=sampler)
         except KeyError:
             raise StudyError(f"{self.url} holds no study named {self.study!r}") from None
+        # The lock of a folder does not keep its copies from the same study.
+        mine = str(self.folder.absolute())
+        owner = study.user_attrs.get(_OWNER)
+        if owner not in (None, mine) and Path(owner, LOCK).exists():
+            raise StudyError(f"{self} is that of {owner}, of which {mine} is a copy: resume that one, or remove it")
+        if owner != mine:
+            study.set_user_attr(_OWNER, mine)
+        return study
 
-    def _storage(self) -> RDBStorage:
+    @functools.cached_property
+    def _storage(self) -> SearchStorage:
         # A connection that the server closed meanwhile is opened anew.
-        return RDBStorage(self.url, engine_kwargs={"pool_pre_ping": True})
+        return SearchStorage(self.folder, self.url, pool_pre_ping=True)
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
         except ImportError as error:
-            reason = " ".join(str(error).split())
-            raise StudyError(f"{self.url}: {reason} PostgreSQL's is in graphnas[postgres].") from None
+            hint = " (pip install 'graphnas[postgres]')" if self.url.startswith("postgresql") else ""
+            raise StudyError(f"{self.url}: {' '.join(str(error).split())}{hint}") from None
         except Exception as error:  # drivers have errors of their own
             raise StudyError(f"{self.url}: {reason_of(error)}") from error
 
@@ -152,14 +173,17 @@ def check_server(url: str) -> None:
     """Refuse what cannot be kept as the URL of a database server.
 
     Raises:
-        ValueError: if it is none, or has a password, which would be written to the folder of the search.
+        ValueError: if it is none, depends on the working directory, or has a password, which would be written to the
+            folder of the search.
     """
     try:
         parts = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         example = "postgresql+psycopg://me@host/searches"
         raise ValueError(f"Expected storage to be the URL of a database, such as {example}, but got {url!r}") from None
-    if parts.password is not None:
+    if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_absolute():
+        raise ValueError(f"Expected storage to name a file of SQLite by its whole path, but got {url!r}")
+    if parts.password is not None or any("password" in name for name in parts.query):
         raise ValueError(
             "Expected storage to have no password, which the folder would show: PostgreSQL reads it from PGPASSWORD or "
             "~/.pgpass"
@@ -179,7 +203,7 @@ def server_settings(folder: Path, url: str) -> dict[str, str]:
 def database_of(folder: Path, settings: Mapping[str, Any]) -> FolderDatabase | ServerDatabase:
     """Where the search of a folder keeps its trials, by its settings."""
     server = settings.get("storage")
-    return FolderDatabase(folder) if server is None else ServerDatabase(server["url"], server["study"])
+    return FolderDatabase(folder) if server is None else ServerDatabase(folder, server["url"], server["study"])
 
 
 def reason_of(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.samplers import BaseSampler
 
-from graphnas.studies.database import DATABASE, database_of, reason_of, server_settings
+from graphnas.studies.database import (
+    DATABASE,
+    FolderDatabase,
+    SearchStorage,
+    ServerDatabase,
+    database_of,
+    reason_of,
+    server_settings,
+)
 from graphnas.studies.errors import StudyError
 from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.records import environment, to_toml, write_text
@@ -26,8 +33,6 @@ if TYPE_CHECKING:
 
 
 ENVIRONMENT = "environment.json"
-
-_opened: weakref.WeakKeyDictionary[optuna.Study, Path] = weakref.WeakKeyDictionary()
 
 
 def create(
@@ -92,10 +97,10 @@ def create(
         settings[key] = {**settings[key], **value} if isinstance(settings.get(key), dict) else value
     check_config(folder, settings)
     database = database_of(folder, settings)
+    _refuse_search(folder)
     if storage is not None:
         database.exists()  # a server that does not answer leaves no folder behind
     folder.mkdir(parents=True, exist_ok=True)
-    _refuse_search(folder)
     with coordinator_lock(folder):
         _refuse_search(folder)
         _remove_parts(folder)
@@ -108,7 +113,7 @@ def create(
         write_text(folder / ENVIRONMENT, json.dumps(environment(settings["sampler"].get("seed")), indent=2) + "\n")
         write_text(folder / CONFIG, to_toml(settings))
         database.make(settings["directions"], _study_attributes(settings))
-    return _open(folder, settings, sampler)
+    return _open(folder, database, settings, sampler)
 
 
 def _refuse_search(folder: Path) -> None:
@@ -142,7 +147,7 @@ def resume(folder: str | Path, *, sampler: BaseSampler | None = None) -> optuna.
                     )
                 _remove_parts(folder)
                 database.make(settings["directions"], _study_attributes(settings))
-    return _open(folder, settings, sampler)
+    return _open(folder, database, settings, sampler)
 
 
 def _remove_parts(folder: Path) -> None:
@@ -152,8 +157,9 @@ def _remove_parts(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> optuna.Study:
-    database = database_of(folder, settings)
+def _open(
+    folder: Path, database: FolderDatabase | ServerDatabase, settings: Mapping[str, Any], sampler: BaseSampler
+) -> optuna.Study:
     try:
         study = database.open(sampler)
         for trial in study.get_trials(deepcopy=False):
@@ -165,7 +171,8 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
         raise StudyError(f"{database} cannot be read: {reason_of(error)}") from error
     attributes = _study_attributes(settings)
     for side in BOUNDS:
-        before = study.user_attrs.get(f"graphnas:{side}")
+        # Only a creator that died leaves a study without bounds, and then without trials.
+        before = study.user_attrs.get(f"graphnas:{side}", {} if study.get_trials(deepcopy=False) else None)
         if before is not None and before != attributes[f"graphnas:{side}"]:
             # Finished trials were judged by these.
             raise StudyError(
@@ -175,7 +182,6 @@ def _open(folder: Path, settings: Mapping[str, Any], sampler: BaseSampler) -> op
     for name, value in attributes.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)
-    _opened[study] = folder
     return study
 
 
@@ -186,5 +192,9 @@ def _study_attributes(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def folder_of(study: optuna.Study) -> Path | None:
-    """The folder of a study that `create` or `resume` opened; None for any other study."""
-    return _opened.get(study)
+    """The folder of a study that `create` or `resume` opened, or whose `study.db` is in one; None for any other."""
+    storage = getattr(study._storage, "_backend", study._storage)
+    if isinstance(storage, SearchStorage):
+        return storage.folder
+    path = Path(str(getattr(storage, "url", "")).removeprefix("sqlite:///"))
+    return path.parent if path.name == DATABASE and (path.parent / CONFIG).exists() else None

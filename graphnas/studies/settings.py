@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphnas.cell import Architecture
+from graphnas.studies.database import check_server
 from graphnas.studies.errors import StudyError
 
 if TYPE_CHECKING:
@@ -56,7 +57,11 @@ def check_config(folder: Path, settings: Mapping[str, Any]) -> None:
     setting(folder, settings, "sampler.seed", int, least=0, optional=True)
     setting(folder, settings, "joint", dict, optional=True)
     if setting(folder, settings, "storage", dict, optional=True) is not None:
-        setting(folder, settings, "storage.url", str)
+        url = setting(folder, settings, "storage.url", str)
+        try:
+            check_server(url)
+        except ValueError as error:
+            raise StudyError(f"{folder / CONFIG}: storage.url: {error}") from None
         setting(folder, settings, "storage.study", str)
     directions = setting(folder, settings, "directions", list)
     if not directions or any(direction not in DIRECTIONS for direction in directions):

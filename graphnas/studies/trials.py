@@ -75,13 +75,18 @@ def best(study: optuna.Study, n: int = 1) -> list[FrozenTrial]:
 
 
 def hypervolume(study: optuna.Study) -> float | None:
-    """How much the Pareto set dominates above the study's reference point; None if the study has none.
+    """How much the Pareto set dominates up to the study's reference point; None if the study has none.
 
     A study has the one that its `LatentParetoSampler` was given. The unit is the product of those of the objectives.
+
+    Raises:
+        ValueError: if it has not one value for each objective.
     """
     reference = study.user_attrs.get("graphnas:reference_point")
     if reference is None:
         return None
+    if len(reference) != len(study.directions):
+        raise ValueError(f"Expected a reference point of {len(study.directions)} values, but got {reference}")
     import torch
     from botorch.utils.multi_objective.hypervolume import Hypervolume
 

@@ -94,6 +94,8 @@ def test_studies_and_reference_points_that_do_not_fit_are_refused(space: Space, 
     study = optuna.create_study(
         directions=DIRECTIONS, sampler=LatentParetoSampler(space, encoder, reference_point=(1, 2, 3), seed=0)
     )
+    with pytest.raises(ValueError, match="Expected reference_point to be finite"):
+        LatentParetoSampler(space, encoder, reference_point=(0.5, float("inf")))
     with pytest.raises(ValueError, match="reference_point of 2 values"):
         study.ask()
 

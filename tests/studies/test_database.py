@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import optuna
@@ -67,6 +68,25 @@ def test_a_study_whose_creator_died_is_made_and_one_that_is_gone_is_missed(
         studies.resume(folder)
 
 
+def test_a_copy_of_a_folder_does_not_go_on_with_its_study(tmp_path: Path, space: Space, server: str) -> None:
+    folder, copy = tmp_path / "found", tmp_path / "copy"
+    begin(folder, space, server)
+    shutil.copytree(folder, copy)
+    with pytest.raises(StudyError, match=f"is that of {folder}, of which {copy} is a copy"):
+        studies.resume(copy)
+    # A folder that was moved does.
+    shutil.rmtree(folder)
+    assert studies.folder_of(studies.resume(copy)) == copy
+
+
+def test_a_password_written_into_the_settings_is_refused(tmp_path: Path, space: Space, server: str) -> None:
+    begin(tmp_path, space, server)
+    text = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(text.replace(server, "postgresql://me:secret@host/searches"))
+    with pytest.raises(StudyError, match=r"config\.toml: storage\.url: Expected storage to have no password"):
+        studies.resume(tmp_path)
+
+
 def test_a_server_that_does_not_answer_leaves_nothing_behind(tmp_path: Path, space: Space) -> None:
     with pytest.raises(StudyError, match=r"sqlite:.*nowhere/server\.db: .*unable to open"):
         begin(tmp_path / "found", space, f"sqlite:///{tmp_path}/nowhere/server.db")
@@ -78,6 +98,10 @@ def test_a_server_that_does_not_answer_leaves_nothing_behind(tmp_path: Path, spa
     [
         ("postgresql+psycopg://me:secret@host/searches", "no password"),
         ("no url", "the URL of a database"),
+        ("postgresql+psycopg://me@host:port/searches", "the URL of a database"),
+        ("postgresql+psycopg://me@host/searches?password=secret", "no password"),
+        ("sqlite:///server.db", "by its whole path"),
+        ("sqlite://", "by its whole path"),
         ("nosuchserver://me@host/searches", "nosuchserver"),
     ],
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from graphnas import studies
@@ -50,6 +51,20 @@ def test_another_hosts_lock_is_void_when_it_shows_no_sign_of_life(tmp_path: Path
     os.utime(lock, (stamp, stamp))
     studies.run(study, space, EdgeCount(), n_trials=1)
     assert len(study.trials) == 1
+
+
+def test_the_folder_is_known_wherever_the_study_was_opened_and_used(
+    tmp_path: Path, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = start(Path("found"), space)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    studies.run(study, space, EdgeCount(), n_trials=1)
+    assert studies.folder_of(study) == tmp_path / "found"
+    loaded = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/found/study.db")
+    assert studies.folder_of(loaded) == tmp_path / "found"
+    assert studies.folder_of(optuna.create_study()) is None
 
 
 def test_folders_that_hold_no_search_are_refused_by_name(tmp_path: Path, space: Space) -> None:

@@ -132,7 +132,13 @@ def test_only_given_architectures_are_proposed(tmp_path: Path, space: Space, sgd
     folder = tmp_path / "s"
     sampler = BOHBSampler(space, sgd, candidates=few, seed=0)
     study = studies.create(
-        folder, space, Rate(), sampler, hyperparameters=sgd, candidates=few, config={"sampler": {"kind": "bohb"}}
+        folder,
+        space,
+        Rate(),
+        sampler,
+        hyperparameters=sgd,
+        candidates=few,
+        config={"sampler": {"kind": "bohb", "seed": 0}},
     )
     studies.run(study, space, Rate(), n_trials=4, hyperparameters=sgd)
     assert studies.load_candidates(folder) == few
