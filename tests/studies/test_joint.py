@@ -144,7 +144,7 @@ def test_only_given_architectures_are_proposed(tmp_path: Path, space: Space, sgd
     assert studies.load_candidates(folder) == few
     study = studies.resume(folder)
     studies.run(study, space, Rate(), n_trials=12, hyperparameters=sgd)
-    assert {space.hash(studies.architecture(trial)) for trial in study.trials} == set(space.hashes(few))
+    assert {space.hash(studies.architecture(trial)) for trial in study.trials} <= set(space.hashes(few))
     (folder / studies.CANDIDATES).write_text("{")
     with pytest.raises(studies.StudyError, match=r"candidates\.json"):
         studies.resume(folder)
