@@ -2,7 +2,7 @@
 
 A file is what a recipe in this folder wrote, or `graphnas encoders evaluate NAME --out runs/results/encoder_NAME.json`,
 or results.json of a folder of `graphnas bench` under the name bench_PROTOCOL.json, with its timings.json as
-bench_PROTOCOL.timings.json.
+bench_PROTOCOL.timings.json. A `note` in a file (in the timings of a comparison) is printed above its table.
 
 python runs/results_table.py
 """
@@ -164,9 +164,11 @@ def section(path: Path) -> str:
     result = json.loads(path.read_text())
     name = result.get("name", path.stem)
     known: list[str] = []
+    note = result.get("note")
     if "protocols" in result:
         timings = json.loads(path.with_suffix(TIMINGS).read_text())
         title, command, versions = COMPARISON, timings["command"], timings["environment"]["versions"]
+        note = timings.get("note")
         table, known = comparison(result, timings), beside("bench", measures_of_comparison(result))
     elif "environment" in result:
         split, environment = result["split"], result["environment"]
@@ -181,7 +183,8 @@ def section(path: Path) -> str:
             table = measures(result)
     numbers = ", ".join(f"{package} {number}" for package, number in versions.items())
     text = "\n".join([*table, *known])
-    return f"## {name}\n\n{title}.\n\n`{command}`\n\n{text}\n\nVersions: {numbers}."
+    remark = "" if note is None else f"\n\n{note}"
+    return f"## {name}\n\n{title}.\n\n`{command}`{remark}\n\n{text}\n\nVersions: {numbers}."
 
 
 def main() -> None:
