@@ -93,7 +93,7 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
     counts = ", ".join(f"{count} {source}" for source, count in page.sources(finished).items())
     screen.print(f"\nSources of the proposals: {counts}", highlight=False)
     if dominated is not None:
-        screen.print(f"Hypervolume above the reference point: {dominated:.5g}", highlight=False)
+        screen.print(f"Hypervolume up to the reference point: {dominated:.5g}", highlight=False)
     if "test_accuracy" in test:
         screen.print(f"Test accuracy of the best cell: [bold]{test['test_accuracy']:.4f}[/bold]", highlight=False)
     screen.print(f"Results: {folder}/ (open {report.name})", highlight=False, soft_wrap=True)
