@@ -8,8 +8,8 @@ draws the same number of points uniformly from the box.
 
 - nasbench101: starts from the latents of 1,000 random cells; the value is `test_acc_run0` of the table.
 - enas: starts from nine tenths of the measured architectures. The program evaluates others with the shared weights of a
-  trained supernet; here a Gaussian process on the one-hot graph, fitted to 5,000 measured architectures, stands in for
-  these weights, so values are predictions.
+  trained supernet; here a Gaussian process on the one-hot graph, fitted to 1,000 measured architectures and given
+  5,000, stands in for these weights, so values are predictions.
 
 The bound of the sparse process is maximised over all points (Titsias 2009), where the program takes minibatches.
 
@@ -55,7 +55,7 @@ INDUCING, STEPS, STEP_SIZE = 500, 100, 5e-4
 GRID, REFINEMENTS = 10_000, 20
 DECODINGS = 500
 START = 1_000  # random cells of NAS-Bench-101
-ORACLE = 5_000  # measured architectures of ENAS behind the values
+ORACLE, FITTED = 5_000, 1_000  # measured architectures of ENAS behind the values, and behind hyperparameters
 PLACES = (50, 250, 500)
 METHODS = ("bo", "random")
 
@@ -211,12 +211,11 @@ def of_enas(space: Space, seed: int) -> tuple[list[Architecture], NDArray[np.flo
     centre, scale = points.mean(0), points.std()
     oracle, labels = rows[:ORACLE], labelled.labels
     mean, deviation = labels[oracle].mean(), labels[oracle].std()
-    posterior = Posterior(
-        fit_gaussian_process(
-            torch.from_numpy((points[oracle] - centre) / scale),
-            torch.from_numpy((labels[oracle] - mean) / deviation)[:, None],
-        )
-    )
+    X = torch.from_numpy((points[oracle] - centre) / scale)
+    Y = torch.from_numpy((labels[oracle] - mean) / deviation)
+    model = fit_gaussian_process(X[:FITTED], Y[:FITTED, None])
+    model.set_train_data(X, Y, strict=False)
+    posterior = Posterior(model)
 
     def value(architectures: Sequence[Architecture]) -> list[float]:
         if not architectures:
