@@ -33,6 +33,7 @@ from graphnas.cli.objectives import (
     RecipeOption,
     SizeOption,
     TaskOption,
+    computes,
     make_evaluator,
     objective_word,
     recipe_table,
@@ -77,7 +78,7 @@ def evaluate(
     loaded = _space(file, space, limit)
     architectures = read_architectures(file, loaded)
     word = objective_word(task, objective, size, images)
-    place = choose_device(device) if word.startswith("task") else "cpu"
+    place = choose_device(device) if computes(word) else "cpu"
     evaluator = make_evaluator(word, loaded, metric=metric, epochs=epochs, recipe=recipe_table(recipe), device=place)
     records: list[dict[str, Any]] = []
     for architecture in architectures:

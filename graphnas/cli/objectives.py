@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +32,11 @@ ImagesOption = Annotated[
 ]
 ObjectiveOption = Annotated[
     str | None,
-    typer.Option("--objective", help="Look candidates up in the space's benchmark table: table, or table:FILE."),
+    typer.Option(
+        "--objective",
+        help="Instead of training: table, or table:FILE, looks candidates up in the space's benchmark table; "
+        "proxy:NAME, such as proxy:synflow, scores untrained networks on images of --task.",
+    ),
 ]
 MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Column of the table that counts; the table's own choice if not given.")
@@ -47,23 +51,37 @@ RecipeOption = Annotated[
 
 
 def objective_word(task: str | None, objective: str | None, size: int | None = None, images: int | None = None) -> str:
-    """One word for these options, which is what `config.toml` keeps: `task:digits` or `table:FILE`."""
-    if task is not None and objective is not None:
-        raise typer.BadParameter("--task and --objective exclude each other")
+    """One word for these options, as `config.toml` keeps it: `task:digits`, `table:FILE` or `proxy:snip:digits`."""
     if objective is None:
-        from graphnas.tasks import FOLDER, TASKS, task_word
+        return f"task:{_task_word(task, size, images)}"
+    kind, _, rest = objective.partition(":")
+    if kind == "proxy":
+        from graphnas.proxies import PROXIES
 
-        kind, _, place = (task or "digits").partition(":")
-        if kind not in TASKS and f"{kind}:" != FOLDER:
-            raise typer.BadParameter(f"{kind!r} is no task; known: {', '.join(TASKS)}, {FOLDER}PATH")
-        path = str(Path(place).absolute()) if place else None
-        return f"task:{task_word(kind, path=path, size=size, train=images)}"
+        if rest not in PROXIES:
+            raise typer.BadParameter(f"{rest!r} is no proxy; known: {', '.join(PROXIES)}")
+        return f"proxy:{rest}:{_task_word(task, size, images)}"
+    if kind != "table":
+        raise typer.BadParameter(f"{objective!r} is no objective; expected table, table:FILE or proxy:NAME")
+    if task is not None:
+        raise typer.BadParameter("--task and --objective table exclude each other")
     if size is not None or images is not None:
         raise typer.BadParameter("--size and --images are of a task; they go with --task")
-    kind, _, file = objective.partition(":")
-    if kind != "table":
-        raise typer.BadParameter(f"{objective!r} is no objective; expected table or table:FILE")
-    return f"table:{Path(file).absolute()}" if file else "table"
+    return f"table:{Path(rest).absolute()}" if rest else "table"
+
+
+def _task_word(task: str | None, size: int | None, images: int | None) -> str:
+    from graphnas.tasks import FOLDER, TASKS, task_word
+
+    kind, _, place = (task or "digits").partition(":")
+    if kind not in TASKS and f"{kind}:" != FOLDER:
+        raise typer.BadParameter(f"{kind!r} is no task; known: {', '.join(TASKS)}, {FOLDER}PATH")
+    return task_word(kind, path=str(Path(place).absolute()) if place else None, size=size, train=images)
+
+
+def computes(word: str) -> bool:
+    """Whether the evaluator of a word runs networks; a table answers without."""
+    return not word.startswith("table")
 
 
 def recipe_table(path: Path | None) -> dict[str, Any] | None:
@@ -93,12 +111,20 @@ def make_evaluator(
         epochs: Of each training, in place of the recipe's.
         recipe: From `recipe_table`.
         predictions: Whether trainings keep their predictions.
-        device: Where to train.
+        device: Where networks run.
         further: Metrics that its results have to hold, beside the value.
     """
-    from graphnas.evaluate import TableEvaluator, TrainingEvaluator, TrainingRecipe, open_table
+    from graphnas.evaluate import ProxyEvaluator, TableEvaluator, TrainingEvaluator, TrainingRecipe, open_table
+    from graphnas.proxies import PROXIES
 
     kind, _, name = word.partition(":")
+    if kind == "proxy":
+        if metric is not None or epochs is not None or predictions:
+            raise typer.BadParameter("a proxy trains nothing: --metric, --epochs and --predictions go with a training")
+        proxy, _, task = name.partition(":")
+        _check_metrics(further, "proxy", PROXIES)
+        sizes = None if recipe is None else TrainingRecipe.of(recipe).sizes
+        return ProxyEvaluator(space, proxy, task, further=further, sizes=sizes, device=device)
     if kind == "task":
         if metric is not None:
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
@@ -106,11 +132,7 @@ def make_evaluator(
         if epochs is not None:
             settings["epochs"] = epochs
         settings["predictions"] = predictions
-        unknown = [name for name in further if name not in TRAINED_METRICS]
-        if unknown:
-            raise typer.BadParameter(
-                f"{unknown[0]!r} is no metric of a training; it has value, {', '.join(TRAINED_METRICS)}"
-            )
+        _check_metrics(further, "training", TRAINED_METRICS)
         return TrainingEvaluator(space, task=name, device=device, **settings)
     if kind == "table":
         if recipe is not None:
@@ -123,13 +145,19 @@ def make_evaluator(
                 known = ", ".join(table.metrics)
                 raise typer.BadParameter(f"{one!r} is no metric of {table.path.name}; it has {known}")
         return TableEvaluator(table, metric, report=tuple(dict.fromkeys((*table.report, *further))))
-    raise ValueError(f"Expected an objective task:NAME or table:FILE, but got {word!r}")
+    raise ValueError(f"Expected an objective task:NAME, table:FILE or proxy:NAME:TASK, but got {word!r}")
 
 
 TRAINED_METRICS = (
     "parameters", "macs", "cpu_seconds", "validation_accuracy", "validation_loss", "train_accuracy", "train_loss",
 )  # fmt: skip
 """Figures of a training that can be further objectives or have bounds."""
+
+
+def _check_metrics(wanted: Sequence[str], of: str, known: Collection[str]) -> None:
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is no metric of a {of}; it has value, {', '.join(known)}")
 
 
 def value_label(evaluator: Evaluator) -> str:

@@ -44,6 +44,7 @@ from graphnas.cli.objectives import (
     RecipeOption,
     SizeOption,
     TaskOption,
+    computes,
     make_evaluator,
     objective_word,
     recipe_table,
@@ -223,7 +224,7 @@ def search(
         predictions=bool(settings["evaluator"].get("predictions")),
         further=goals.metrics,
         # A table answers without computing; asking torch for devices would only cost time.
-        device=where.device(device) if objective.startswith("task") else "cpu",
+        device=where.device(device) if computes(objective) else "cpu",
     )
     rungs = None
     if study is not None:

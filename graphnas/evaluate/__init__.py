@@ -8,6 +8,7 @@ from graphnas.evaluate.imports import Imported, import_file
 from graphnas.evaluate.nasbench101 import NASBench101Table
 from graphnas.evaluate.nasbench201 import NASBench201Table
 from graphnas.evaluate.protocol import EvaluationFailed, Evaluator, Report, Result
+from graphnas.evaluate.proxy import ProxyEvaluator
 from graphnas.evaluate.recipe import TrainingRecipe, read_recipe
 from graphnas.evaluate.table import Table, TableEvaluator
 from graphnas.evaluate.tables import TABLES, open_table
@@ -23,6 +24,7 @@ __all__ = [
     "Imported",
     "NASBench101Table",
     "NASBench201Table",
+    "ProxyEvaluator",
     "Report",
     "Result",
     "Table",

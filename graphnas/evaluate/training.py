@@ -92,7 +92,7 @@ class TrainingEvaluator:
         if epochs < 1:
             raise ValueError(f"Expected epochs to be a positive integer, but got {epochs!r}")
         make_operations(space.operations)
-        _task(task)
+        task_of(task)
 
     @property
     def name(self) -> str:
@@ -129,7 +129,7 @@ class TrainingEvaluator:
         config, seed = self._config(hyperparameters), check_seed(seed)
         epochs = self._epochs(budget)
         network, outcome = self._trained(architecture, epochs, seed, config, report, folder, until)
-        task = _task(self.task)
+        task = task_of(self.task)
         metrics = {name: values[-1] for name, values in outcome.curve.items()}
         metrics["parameters"] = float(count_parameters(network))
         metrics["macs"] = float(count_macs(network, (task.in_channels, task.image_size, task.image_size)))
@@ -177,7 +177,7 @@ class TrainingEvaluator:
         config, seed = self._config(hyperparameters), check_seed(seed)
         network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder, None)
         network.eval()
-        task = _task(self.task)
+        task = task_of(self.task)
         test_loss, test_accuracy = evaluate_split(network, task, task.test)
         return TestedNetwork(network, test_accuracy, test_loss, evaluate_split(network, task, task.validation)[1])
 
@@ -205,7 +205,7 @@ class TrainingEvaluator:
         folder: str | Path | None,
         until: int | None,
     ) -> tuple[Network, TrainingOutcome]:
-        task = _task(self.task)
+        task = task_of(self.task)
         generator = torch.Generator().manual_seed(seed)
         try:
             network = build_network(
@@ -244,5 +244,6 @@ class TrainingEvaluator:
 
 
 @functools.cache
-def _task(name: str) -> Task:
+def task_of(name: str) -> Task:
+    """A task by name, loaded once a process."""
     return load_task(name)
