@@ -25,10 +25,10 @@ from torch import Tensor
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.evaluate import open_table
+from graphnas.predictors.gaussian_process import fit_gaussian_process, normal_scores
+from graphnas.predictors.metric import MetricEncoder
+from graphnas.predictors.posterior import Posterior
 from graphnas.search import gradient_search
-from graphnas.search.metric import MetricEncoder
-from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_gaussian_process, normal_scores
 from graphnas.spaces import Space
 
 LABEL = "test_acc_run0"

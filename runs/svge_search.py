@@ -45,9 +45,9 @@ from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.svge_protocol import most_frequent
 from graphnas.evaluate import open_table
+from graphnas.predictors.gaussian_process import fit_gaussian_process
+from graphnas.predictors.posterior import Posterior
 from graphnas.search.acquisition import log_expected_improvement
-from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_gaussian_process
 from graphnas.spaces import Space
 
 ROUNDS, BATCH = 10, 50

@@ -1,8 +1,8 @@
 """Optuna samplers that propose architectures: latent Bayesian optimisation, and what it is compared with."""
 
+from graphnas.encoders.protocol import Encoder
 from graphnas.search.bananas import BananasSampler
 from graphnas.search.bohb import BOHBSampler
-from graphnas.search.candidates import Encoder
 from graphnas.search.evolution import RegularizedEvolutionSampler
 from graphnas.search.feature_bo import FeatureBOSampler
 from graphnas.search.gradient import Ascended, GradientSearchSampler, gradient_search

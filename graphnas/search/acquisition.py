@@ -15,7 +15,7 @@ from botorch.utils.sampling import manual_seed
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from graphnas.search.posterior import Posterior
+from graphnas.predictors.posterior import Posterior
 
 Acquisition = Callable[[Tensor, float | Tensor], Tensor]
 """From `n x d` points, and a factor of the weight of the uncertainty where there is one, to `n` values."""

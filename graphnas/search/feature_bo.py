@@ -13,10 +13,10 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.features import one_hot, path_counts, wl_counts
 from graphnas.encoders.statistics import graph_statistics, path_sketch, principal_axes
+from graphnas.predictors.gaussian_process import ModelFittingError, fit_gaussian_process
+from graphnas.predictors.posterior import Posterior
 from graphnas.search.pool import FloatArray, PoolSampler, expected_improvement
-from graphnas.search.posterior import Posterior
 from graphnas.search.sampler import CandidateList
-from graphnas.search.surrogate import ModelFittingError, fit_gaussian_process
 from graphnas.spaces import Space
 
 _COMPONENTS = 32

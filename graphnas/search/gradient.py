@@ -13,11 +13,12 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from torch import Tensor
 
 from graphnas.cell import Architecture
-from graphnas.search.candidates import CandidateSource, Encoder
+from graphnas.encoders.protocol import Encoder
+from graphnas.predictors.gaussian_process import ModelFittingError, normal_scores
+from graphnas.predictors.posterior import Posterior
+from graphnas.search.candidates import CandidateSource
 from graphnas.search.latent_sampler import LatentSampler
-from graphnas.search.posterior import Posterior
 from graphnas.search.sampler import History, Proposal
-from graphnas.search.surrogate import ModelFittingError, normal_scores
 from graphnas.spaces import Space
 
 _STARTS = 10  # best architectures that the sampler ascends from

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from graphnas.cell import Architecture
-from graphnas.search.candidates import Candidates, Encoder
+from graphnas.encoders.protocol import Encoder
+from graphnas.predictors.gaussian_process import fit_gaussian_process, winsorised_scores
+from graphnas.search.candidates import Candidates
 from graphnas.search.latent_bo import Judge, LatentBOSampler
 from graphnas.search.latent_sampler import edit_distance
 from graphnas.search.sampler import CandidateList, History, Proposal, candidate_key, split_key
-from graphnas.search.surrogate import fit_gaussian_process, winsorised_scores
 from graphnas.spaces import HyperparameterSpace, Space
 
 _INCUMBENTS = 8  # best candidates that new ones surround

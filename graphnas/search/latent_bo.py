@@ -13,13 +13,14 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from torch import Tensor
 
 from graphnas.cell import Architecture
+from graphnas.encoders.protocol import Encoder
+from graphnas.predictors.gaussian_process import ModelFittingError, fit_budgets_process, normal_scores, with_input_noise
+from graphnas.predictors.posterior import Posterior
 from graphnas.search.acquisition import ACQUISITIONS, Acquisition, make_acquisition
-from graphnas.search.candidates import Candidates, Encoder
+from graphnas.search.candidates import Candidates
 from graphnas.search.latent_sampler import LatentSampler, edit_distance, feasibility, new_rows
-from graphnas.search.posterior import Posterior
 from graphnas.search.retraining import check_retrainable, retrained
 from graphnas.search.sampler import CandidateList, History, Proposal
-from graphnas.search.surrogate import ModelFittingError, fit_budgets_process, normal_scores, with_input_noise
 from graphnas.spaces import Space
 
 SOURCES = ("acquisition", "sample", "edit")

@@ -11,11 +11,12 @@ from botorch.models.model import Model
 from torch import Tensor
 
 from graphnas.cell import Architecture
-from graphnas.search.candidates import Candidates, CandidateSource, Encoder
-from graphnas.search.metric import MetricEncoder
-from graphnas.search.posterior import Posterior
+from graphnas.encoders.protocol import Encoder
+from graphnas.predictors.gaussian_process import fit_gaussian_process
+from graphnas.predictors.metric import MetricEncoder
+from graphnas.predictors.posterior import Posterior
+from graphnas.search.candidates import Candidates, CandidateSource
 from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
-from graphnas.search.surrogate import fit_gaussian_process
 from graphnas.spaces import Space
 
 _SPREAD_OF = 256  # random architectures that show how far each latent dimension spreads

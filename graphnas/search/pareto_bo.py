@@ -26,10 +26,11 @@ from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from graphnas.cell import Architecture
-from graphnas.search.candidates import Candidates, Encoder
+from graphnas.encoders.protocol import Encoder
+from graphnas.predictors.gaussian_process import ModelFittingError
+from graphnas.search.candidates import Candidates
 from graphnas.search.latent_sampler import LatentSampler, edit_distance, new_rows
 from graphnas.search.sampler import CandidateList, History, Proposal
-from graphnas.search.surrogate import ModelFittingError
 from graphnas.spaces import Space
 
 REFERENCE_POINT_KEY = "graphnas:reference_point"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from graphnas.cell import Architecture
+from graphnas.predictors.gaussian_process import ModelFittingError, normal_scores
 from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
-from graphnas.search.surrogate import ModelFittingError, normal_scores
 from graphnas.spaces import Space
 
 FloatArray = NDArray[np.float64]

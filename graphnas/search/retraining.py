@@ -10,9 +10,9 @@ from scipy.stats import rankdata
 
 from graphnas.cell import Architecture, stack_arrays
 from graphnas.encoders import CellAutoencoder, fit
+from graphnas.encoders.protocol import Encoder
 from graphnas.networks import log_costs
-from graphnas.search.candidates import Encoder
-from graphnas.search.surrogate import normal_scores
+from graphnas.predictors.gaussian_process import normal_scores
 from graphnas.spaces import Space
 
 _SHARPNESS = 1e-2  # k of the weights 1 / (k n + rank): the smaller, the more the best count

@@ -5,9 +5,9 @@ import torch
 from botorch.acquisition import LogExpectedImprovement
 from torch import Tensor
 
+from graphnas.predictors.gaussian_process import fit_gaussian_process, normal_scores
+from graphnas.predictors.posterior import Posterior
 from graphnas.search.acquisition import ACQUISITIONS, log_expected_improvement, make_acquisition
-from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_gaussian_process, normal_scores
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from botorch.models.multitask import MultiTaskGP
 from scipy.stats import spearmanr
 
+from graphnas.predictors.gaussian_process import fit_budgets_process, normal_scores
+from graphnas.predictors.posterior import Posterior
 from graphnas.search import LatentBOSampler
-from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_budgets_process, normal_scores
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
 

@@ -11,9 +11,9 @@ import numpy as np
 import optuna
 import pytest
 
+from graphnas.predictors.gaussian_process import winsorised_scores
 from graphnas.search import BOHBSampler, CellSampler, LatentJointSampler, RandomCellSampler
 from graphnas.search.sampler import SOURCE_KEY, candidate_key, split_key
-from graphnas.search.surrogate import winsorised_scores
 from graphnas.spaces import HyperparameterSpace, Space
 from graphnas.spaces.space import HASH_KEY
 from graphnas.studies import architecture, hyperparameters

@@ -16,7 +16,7 @@ from gpytorch.means import ConstantMean, MultitaskMean
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
-from graphnas.search.matern import MaternProduct
+from graphnas.predictors.matern import MaternProduct
 
 _CHUNK = 4096  # points judged at once
 _JOINT = 256  # likewise by BoTorch, which computes their joint covariance, so that cost grows with its square

@@ -6,8 +6,8 @@ import pytest
 import torch
 from botorch.models import SingleTaskGP
 
-from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_gaussian_process, normal_scores, with_input_noise
+from graphnas.predictors.gaussian_process import fit_gaussian_process, normal_scores, with_input_noise
+from graphnas.predictors.posterior import Posterior
 
 
 def test_normal_scores_rank_failures_worst_and_average_ties() -> None:

@@ -7,8 +7,13 @@ from botorch.models import SingleTaskGP
 from botorch.models.multitask import MultiTaskGP
 from torch import Tensor
 
-from graphnas.search.posterior import Posterior
-from graphnas.search.surrogate import fit_budgets_process, fit_gaussian_process, normal_scores, with_input_noise
+from graphnas.predictors.gaussian_process import (
+    fit_budgets_process,
+    fit_gaussian_process,
+    normal_scores,
+    with_input_noise,
+)
+from graphnas.predictors.posterior import Posterior
 
 
 def random(n: int, seed: int) -> Tensor:

@@ -12,13 +12,12 @@ from torch import Tensor
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.features import FloatArray, path_features
 from graphnas.encoders.objective import Recipe
+from graphnas.encoders.protocol import Encoder, check_encoder
 from graphnas.encoders.statistics import principal_axes, structure_targets
 from graphnas.networks import log_costs
-from graphnas.search.candidates import Encoder, check_encoder
 from graphnas.spaces import Space
 
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
-_PATHS = 0.3  # total variance of the path counts, in that of the encoder's targets
 _SHARPNESS = 1.25  # power of the spread of the structure's principal components; above 1 the widest count more
 _ISOTROPIC = 0.35  # share of the latent means themselves, in standard deviations of the structure's part
 _RANDOM = 2_000  # architectures that the metric is fitted to
@@ -29,10 +28,11 @@ class MetricEncoder:
 
     A standard normal prior makes an autoencoder use all latent directions about equally, while few of them hold most
     of what tells good cells from bad ones. The structure of cells knows which: the label-free targets that the encoder
-    was trained to predict, and counts of the label sequences along their paths, both predicted linearly from `z`.
-    Coordinates are `u = z A`, with `A A^T` proportional to the sum of the metric of those predictions, principal
-    components sharpened, and a share of the metric of `z`. `A` is invertible, so points decode as before. No accuracy
-    is involved; the metric is a function of the space, the encoder and nothing else.
+    was trained to predict and, where the space asks for it, counts of the label sequences along their paths, in a total
+    variance of `encoder.paths` times that of the targets, all predicted linearly from `z`. Coordinates are `u = z A`,
+    with `A A^T` proportional to the sum of the metric of those predictions, principal components sharpened, and a share
+    of the metric of `z`. `A` is invertible, so points decode as before. No accuracy is involved; the metric is a
+    function of the space, the encoder and nothing else.
 
     Args:
         space: Random architectures of it show what the structure is, and how latent means spread.
@@ -70,7 +70,9 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
     targets = structure_targets(
         cells, space.vocabulary, log_costs(space, cells), places_size=Recipe.for_space(space).places
     )
-    blocks = ((targets, 1.0), (path_features(cells, space.vocabulary), math.sqrt(_PATHS)))
+    blocks, paths = [(targets, 1.0)], space.encoder.get("paths", 0.0)
+    if paths:
+        blocks.append((path_features(cells, space.vocabulary), math.sqrt(paths)))
     structure = np.concatenate([_scaled(block.reshape(len(z), -1), size) for block, size in blocks], axis=1)
     centred = z - z.mean(0)
     weights = np.linalg.lstsq(centred, structure, rcond=1e-6)[0]

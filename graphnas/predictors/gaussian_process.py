@@ -24,8 +24,8 @@ from gpytorch.priors import LogNormalPrior
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
-from graphnas.search.matern import MaternProduct
-from graphnas.search.posterior import Posterior
+from graphnas.predictors.matern import MaternProduct
+from graphnas.predictors.posterior import Posterior
 
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
 _NOISE = -2.0  # mean of the logarithm of the noise variance, in units of the outcomes' variance
