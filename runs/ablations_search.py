@@ -35,8 +35,8 @@ from torch import Tensor
 from graphnas.bench import PROTOCOLS, open_benchmark, run_search
 from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders import CellAutoencoder
+from graphnas.predictors.encodings import encoding
 from graphnas.search import LatentBOSampler
-from graphnas.search.feature_bo import encoding
 from graphnas.spaces import Space
 
 DEFAULT = "default"

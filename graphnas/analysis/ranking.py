@@ -16,11 +16,11 @@ from gpytorch.kernels import Kernel, MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
 from graphnas.cell import IntArray
+from graphnas.predictors.processes import kernel_weights, weighted_mean
 
 FloatArray = NDArray[np.float64]
 
@@ -31,7 +31,6 @@ SCORES = ("spearman", "pearson", "rmse")
 """Rank correlation, linear correlation, and root mean squared error in standard deviations of the training labels."""
 
 _FEW = 500  # labels of a first fit, from which the one to more of them starts
-_BLOCK = 1_000  # columns of a kernel matrix computed at once
 
 
 def ranking_kernel(d: int) -> Kernel:
@@ -73,36 +72,6 @@ def _fit(X: Tensor, Y: Tensor, *, steps: int, start: SingleTaskGP | None = None)
     return model
 
 
-def posterior_mean(model: SingleTaskGP, X: Tensor, Y: Tensor, Z: Tensor) -> Tensor:
-    """Posterior mean at other points given all labels, whichever the hyperparameters were fitted to.
-
-    One Cholesky decomposition, in place: 15,000 labels take 2 GB.
-
-    Args:
-        model: Gives kernel, noise and mean.
-        X: `n x d` labelled points.
-        Y: `n x 1` labels.
-        Z: `m x d` points.
-
-    Returns:
-        `m` means.
-    """
-    constant = model.mean_module(X[:1]).item()
-    with torch.no_grad():
-        kernel = np.empty((len(X), len(X)), order="F")
-        for start in range(0, len(X), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            kernel[:, part] = model.covar_module(X, X[part]).to_dense().numpy()
-        kernel[np.diag_indices(len(X))] += model.likelihood.noise.item()
-        factor = cho_factor(kernel, lower=True, overwrite_a=True, check_finite=False)
-        weights = torch.from_numpy(cho_solve(factor, Y[:, 0].numpy() - constant, check_finite=False))
-        means = [
-            constant + model.covar_module(Z[start : start + _BLOCK], X).to_dense() @ weights
-            for start in range(0, len(Z), _BLOCK)
-        ]
-    return torch.cat(means)
-
-
 def gp_ranking(
     x: FloatArray, y: FloatArray, train_rows: IntArray, test_rows: IntArray, *, seed: int = 0
 ) -> dict[str, float]:
@@ -135,7 +104,8 @@ def gp_ranking(
         # Of fits that end at their last step, and of points outside the unit cube.
         warnings.simplefilter("ignore", OptimizationWarning)
         warnings.simplefilter("ignore", BotorchWarning)
-        predicted = posterior_mean(fit_ranking_model(X, Y, seed=seed), X, Y, Z).numpy()
+        model = fit_ranking_model(X, Y, seed=seed)
+        predicted = weighted_mean(model, X, kernel_weights(model, X, Y[:, 0]), Z).numpy()
     truth = standard[test_rows]
     rmse = float(np.sqrt(np.mean((predicted - truth) ** 2)))
     if predicted.min() == predicted.max() or truth.min() == truth.max():

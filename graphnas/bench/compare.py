@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphnas import studies
+from graphnas.bench.lines import whole_lines
 from graphnas.bench.protocol import PROTOCOLS, Benchmark, Protocol, open_benchmark
 from graphnas.bench.run import Run, run_search
 from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summary
@@ -80,19 +81,11 @@ def compare(
 def read_runs(path: Path) -> dict[str, Run]:
     """The searches of a file, by key; none where there is no file.
 
-    A last line that is not whole, which a killed comparison leaves, is cut off.
-
     Raises:
         ValueError: naming the file and the line that holds no search.
     """
-    if not path.is_file():
-        return {}
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        studies.write_text(path, whole)
     found = {}
-    for number, line in enumerate(whole.splitlines(), start=1):
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             row = json.loads(line)
             found[row["key"]] = Run.from_dict(row["run"])

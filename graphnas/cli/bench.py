@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from graphnas.cli.console import (
     console,
     print_json,
     print_table,
+    progress_lines,
     set_threads,
     writing,
 )
@@ -88,7 +88,7 @@ def bench(
         out.mkdir(parents=True, exist_ok=True)
     try:
         optima = {protocol.name: _optimum(protocol) for protocol in chosen}
-        with _progress() as progress:
+        with progress_lines(_line) as progress:
             runs = compare.compare(
                 chosen, names, numbers, out, encoders=_encoders(encoder), processes=processes, progress=progress
             )
@@ -124,31 +124,8 @@ def _optimum(protocol: Protocol) -> float:
     return float(np.nanmax(open_table(protocol.space).column(protocol.query)))
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Any]:
-    """A bar on a terminal, a line for each search elsewhere; both on standard error."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    screen = Console(stderr=True)
-
-    def text(run: Run) -> str:
-        return f"{run.protocol}  {run.method}  seed {run.seed}  {100 * run.best[-1]:.3f}"
-
-    if not screen.is_terminal:
-        yield lambda run, done, total: typer.echo(f"{text(run)}  {done}/{total}", err=True)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bars:
-        task = bars.add_task("", total=None)
-        yield lambda run, done, total: bars.update(task, description=text(run), completed=done, total=total)
+def _line(run: Run) -> str:
+    return f"{run.protocol}  {run.method}  seed {run.seed}  {100 * run.best[-1]:.3f}"
 
 
 def _write(

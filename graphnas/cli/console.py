@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -193,3 +193,33 @@ def set_threads(number: int) -> None:
         os.environ[name] = str(number)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(number)
+
+
+@contextlib.contextmanager
+def progress_lines(text: Callable[[Any], str]) -> Iterator[Callable[[Any, int, int], None]]:
+    """A bar on a terminal, a line for each part that is done elsewhere; both on standard error.
+
+    Args:
+        text: What is said of a part.
+
+    Yields:
+        A function that takes a part, how many are done, and how many there are.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda part, done, total: typer.echo(f"{text(part)}  {done}/{total}", err=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda part, done, total: bars.update(task, description=text(part), completed=done, total=total)

@@ -18,12 +18,19 @@ app = typer.Typer(
     epilog="Example: graphnas data verify",
 )
 
-_KNOWN = ("digits", "nasbench101.npz", "nasbench201.parquet", "enas6_weightsharing.parquet", "darts_bench545.parquet")
+_KNOWN = (
+    "digits",
+    "nasbench101.npz",
+    "nasbench201.parquet",
+    "enas6_weightsharing.parquet",
+    "darts_bench545.parquet",
+    "digits101.npz",
+)
 
 
 @app.command("list", epilog="Example: GRAPHNAS_DATA=~/data graphnas data list")
 def list_data(as_json: JsonOption = False) -> None:
-    """List known data and where it is; GRAPHNAS_DATA names the folder of tables."""
+    """List known data and where it is; GRAPHNAS_DATA names the folder of tables that do not come with graphnas."""
     records = [_record(name) for name in _KNOWN]
     if as_json:
         print_json(records)
@@ -83,13 +90,12 @@ def import_data(
 
 
 def _record(name: str) -> dict[str, Any]:
-    from graphnas.evaluate import data_folder
-
     if name == "digits":
         title = "scikit-learn's handwritten digits, 1,797 of 8 x 8 pixels, built in"
         return {"name": name, "kind": "images", "title": title, "found": True, "path": None}
-    path = data_folder() / name
-    return {"name": name, "kind": "table", "title": _table(name).title, "found": path.is_file(), "path": str(path)}
+    table = _table(name)
+    path = table.folder() / name
+    return {"name": name, "kind": "table", "title": table.title, "found": path.is_file(), "path": str(path)}
 
 
 def _table(name: str) -> type[Table]:

@@ -38,7 +38,14 @@ def one_hot(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
     return np.concatenate([labels.reshape(n, -1), arrays.adjacency[:, i, j]], axis=1).astype(np.float64)
 
 
-def path_counts(arrays: CellArrays, vocabulary: Sequence[str], *, longest: int | None = None) -> FloatArray:
+def path_counts(
+    arrays: CellArrays,
+    vocabulary: Sequence[str],
+    *,
+    longest: int | None = None,
+    silent: Sequence[str] = (),
+    blocked: Sequence[str] = (),
+) -> FloatArray:
     """How many paths from an input to the output carry each sequence of labels (White et al. 2021, Sec. 3.1).
 
     White et al. record whether a sequence occurs; the count says more and costs as much. With `i` inputs and `k`
@@ -48,7 +55,9 @@ def path_counts(arrays: CellArrays, vocabulary: Sequence[str], *, longest: int |
     Args:
         arrays: Simplified cells, vertices in topological order.
         vocabulary: The space's vertex labels.
-        longest: Most inner vertices on a path; all that the arrays have room for if None.
+        longest: Most labels of a sequence; all that the arrays have room for if None.
+        silent: Labels that sequences leave out, such as those of identities.
+        blocked: Labels that no path goes through, such as those of zeros.
 
     Returns:
         `n x f` counts.
@@ -59,7 +68,9 @@ def path_counts(arrays: CellArrays, vocabulary: Sequence[str], *, longest: int |
     """
     n, v = arrays.ops.shape
     inputs = sum(map(is_input, vocabulary))
-    kinds, room = len(vocabulary) - inputs - 1, v - inputs - 1
+    spoken = [label for label, name in enumerate(vocabulary) if label > inputs and name not in (*silent, *blocked)]
+    passed = [vocabulary.index(name) for name in silent]
+    kinds, room = len(spoken), v - inputs - 1
     longest = room if longest is None else min(longest, room)
     columns = inputs * sum(kinds**length for length in range(longest + 1))
     if columns > MOST_PATHS:
@@ -67,14 +78,14 @@ def path_counts(arrays: CellArrays, vocabulary: Sequence[str], *, longest: int |
             f"Expected at most {MOST_PATHS:,} label sequences, but paths of up to {longest} vertices with {kinds} "
             f"labels have {columns:,}; path_sketch has a width of its own"
         )
-    found = _longest_path(arrays)
+    found = 0 if longest == room or passed or len(spoken) < len(vocabulary) - inputs - 1 else _longest_path(arrays)
     if found > longest:
         raise ValueError(f"Expected paths of at most {longest} inner vertices, but got one of {found}")
     counts = np.zeros((n, columns))
     # States of all vertices take v times the room of the result.
     for start in range(0, n, 2048):
         part = arrays.take(slice(start, start + 2048))
-        counts[start : start + part.n] = _count_paths(part, inputs, kinds, longest)
+        counts[start : start + part.n] = _count_paths(part, inputs, spoken, passed, longest)
     return counts
 
 
@@ -154,9 +165,13 @@ def _longest_path(arrays: CellArrays) -> int:
     return max(int(depth.max()) - 1, 0)
 
 
-def _count_paths(arrays: CellArrays, inputs: int, kinds: int, longest: int) -> FloatArray:
+def _count_paths(
+    arrays: CellArrays, inputs: int, spoken: Sequence[int], passed: Sequence[int], longest: int
+) -> FloatArray:
     n, v = arrays.ops.shape
-    is_kind = arrays.ops[:, :, None] == np.arange(inputs + 1, inputs + 1 + kinds)
+    kinds = len(spoken)
+    is_kind = arrays.ops[:, :, None] == np.array(spoken, dtype=np.int64)
+    is_passed = np.isin(arrays.ops, passed)
     edges, last = arrays.adjacency.astype(np.float64), arrays.size - 1
     # For each length the paths that end in a vertex, its own label included: n x v x i x k ** length.
     ending = [np.zeros((n, v, inputs, kinds**length)) for length in range(longest + 1)]
@@ -170,5 +185,7 @@ def _count_paths(arrays: CellArrays, inputs: int, kinds: int, longest: int) -> F
             if length < longest:
                 # n x i x k ** length x 1 times n x 1 x 1 x k: the vertex's label becomes the last digit.
                 longer = arriving[..., None] * is_kind[:, j, None, None, :]
-                ending[length + 1][:, j] = longer.reshape(n, inputs, -1)
+                ending[length + 1][:, j] += longer.reshape(n, inputs, -1)
+            if passed:
+                ending[length][:, j] += arriving * is_passed[:, j, None, None]
     return np.concatenate(counts, axis=2).reshape(n, -1)

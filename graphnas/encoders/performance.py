@@ -81,7 +81,7 @@ class EnsembleHead(PerformanceHead):
         )
         self.biases = nn.ParameterList(torch.zeros(members, 1, narrow) for narrow in widths[1:])
 
-    def _members(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def members(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """`n x d` points to `members x n` means and log-variances."""
         states = z.expand(len(self.weights[0]), *z.shape)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -92,12 +92,12 @@ class EnsembleHead(PerformanceHead):
 
     def standardised(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """See the base class."""
-        means, logvars = self._members(z)
+        means, logvars = self.members(z)
         return means.mean(0), logvars.exp().mean(0) + means.var(0, unbiased=False)
 
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         """Mean negative log-likelihood of `n` standardised labels, in nats a label, over the members."""
-        means, logvars = self._members(z)
+        means, logvars = self.members(z)
         return ((means - labels).square() / (2 * logvars.exp()) + logvars / 2).mean()
 
 

@@ -6,14 +6,13 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphnas.budgets import geometric_budgets
 from graphnas.cell import Architecture, CellArrays
-from graphnas.content import content_folder
 from graphnas.evaluate.npz import npz_names, read_npz
 from graphnas.evaluate.table import Table, expect
 from graphnas.spaces import Space
@@ -23,7 +22,6 @@ CURVES = ("validation_loss", "validation_accuracy", "train_loss", "train_accurac
 
 _FINAL = ("test_loss", "test_accuracy")
 _COSTS = ("parameters", "macs", "cpu_seconds")
-_CELL = ("hash", "ops", "adjacency", "size")
 _RUNS = 3
 _CELLS = 2_532
 
@@ -41,13 +39,16 @@ class Digits101Table(Table):
     file = "digits101.npz"
     title = "digits101, 2,532 cells trained on digits, three seeds (made by runs/digits101.py)"
     source = "`python runs/digits101.py train` and then `merge` make it in spaces/benchmarks/digits101"
+    needs = ("hash", "ops", "adjacency", "size", "epochs", *CURVES, *_FINAL, *_COSTS)
+    """Names of the arrays without which nothing works, by which a file is recognised."""
     query = "validation_accuracy"
+    shipped = True
     continued = True
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         known = npz_names(self.path)
-        missing = [name for name in (*_CELL, "epochs", *CURVES, *_FINAL, *_COSTS) if name not in known]
+        missing = [name for name in self.needs if name not in known]
         if missing:
             raise ValueError(f"{self.path}: expected a table of digits101, but {missing[0]} is missing")
         self.epochs = int(read_npz(self.path, "epochs"))
@@ -56,11 +57,6 @@ class Digits101Table(Table):
         early = tuple(f"{name}_e{epoch}" for name in CURVES for epoch in range(1, self.epochs))
         self._metrics = (*CURVES, *_FINAL, *_COSTS, *runs, *early)
         self._loaded: dict[str, NDArray[Any]] = {}
-
-    @classmethod
-    def open(cls, path: str | Path | None = None) -> Self:
-        """The table that comes with the library, or the one in a file or folder."""
-        return super().open(content_folder("spaces") / "benchmarks" / "digits101" if path is None else path)
 
     def __len__(self) -> int:
         return len(self._cells.size)
@@ -104,6 +100,10 @@ class Digits101Table(Table):
     def architectures(self, rows: Sequence[int]) -> list[Architecture]:
         """The architectures of the given rows."""
         return self._space.from_arrays(self._cells.take(np.asarray(rows, dtype=np.int64)))
+
+    def cells(self) -> CellArrays:
+        """The cells of all rows."""
+        return self._cells
 
     def verify(self) -> str:
         """Check that every class of the space is there once, under its hash, with figures of the right kind."""

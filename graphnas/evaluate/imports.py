@@ -50,7 +50,7 @@ def import_file(
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing")
     if _holds_pickles(path):
-        forms = ", ".join(kind.file for kind in TABLES.values())
+        forms = ", ".join(kind.file for kind in TABLES.values() if not kind.shipped)
         raise ValueError(
             f"{path} holds pickles, as all official archives of NAS-Bench-201 and NATS-Bench do: reading one executes "
             f"code that it may contain, so graphnas reads none. Import the table in its Parquet form instead, "
@@ -77,11 +77,11 @@ def _recognise(path: Path) -> Table | NASBench201Times:
     with path.open("rb") as file:
         head = file.read(4)
     kind = kind_of_table(path)
-    if kind is not None:
+    if kind is not None and not kind.shipped:
         return kind(path)
     if head == b"PAR1" and not set(NASBench201Times.needs) - set(read_layout(path)[0]):
         return NASBench201Times(path)
-    forms = ", ".join(one.file for one in TABLES.values())
+    forms = ", ".join(one.file for one in TABLES.values() if not one.shipped)
     raise ValueError(
         f"{path}: expected the official nasbench_only108.tfrecord or nasbench_full.tfrecord, or a table in the form of "
         f"{forms}, but the file begins with {head!r}"

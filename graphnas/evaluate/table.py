@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphnas.cell import Architecture
+from graphnas.content import content_folder
 from graphnas.data_folder import data_folder
 from graphnas.evaluate.protocol import EvaluationFailed, Report, Result
 
@@ -35,6 +36,8 @@ class Table(ABC):
     """What the table holds and where it was published."""
     source: ClassVar[str]
     """How the file is obtained."""
+    shipped: ClassVar[bool] = False
+    """Whether the file comes with the library."""
     continued: ClassVar[bool] = False
     """Whether budgets are epochs of one training; otherwise each is a training of its own."""
 
@@ -44,13 +47,13 @@ class Table(ABC):
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> Self:
-        """The table in a file or a folder; in the folder of GRAPHNAS_DATA, or `~/.cache/graphnas`, if None.
+        """The table in a file or a folder; the one in `folder()` if None.
 
         Raises:
             FileNotFoundError: naming the missing file and how to obtain it.
             ValueError: if the file is not such a table.
         """
-        place = data_folder() if path is None else Path(path)
+        place = cls.folder() if path is None else Path(path)
         if place.is_dir() or place.suffix != Path(cls.file).suffix:
             place = place / cls.file
         if not place.is_file():
@@ -59,6 +62,11 @@ class Table(ABC):
                 f"{cls.source}"
             )
         return cls(place)
+
+    @classmethod
+    def folder(cls) -> Path:
+        """Where the file is if it is whole: in the folder of GRAPHNAS_DATA, or `~/.cache/graphnas`, or the library."""
+        return content_folder("spaces") / "benchmarks" / Path(cls.file).stem if cls.shipped else data_folder()
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         # Worker processes read the file themselves instead of receiving its columns.

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from graphnas.cell import Architecture, CellArrays
-from graphnas.encoders.features import FloatArray, path_features
+from graphnas.encoders.features import FloatArray, varying
 from graphnas.encoders.objective import Recipe
 from graphnas.encoders.protocol import Encoder, check_encoder
 from graphnas.encoders.statistics import principal_axes, structure_targets
 from graphnas.networks import log_costs
+from graphnas.predictors.flow import flow_paths, flow_statistics
 from graphnas.spaces import Space
 
 # Chosen on NAS-Bench-101 and 201 with seeds apart from those reported.
@@ -28,8 +29,8 @@ class MetricEncoder:
 
     A standard normal prior makes an autoencoder use all latent directions about equally, while few of them hold most
     of what tells good cells from bad ones. The structure of cells knows which: the label-free targets that the encoder
-    was trained to predict and, where the space asks for it, counts of the label sequences along their paths, in a total
-    variance of `encoder.paths` times that of the targets, all predicted linearly from `z`. Coordinates are `u = z A`,
+    was trained to predict and, where the space asks for it, what a cell computes along its paths (`flow`), in a total
+    variance of `encoder.flow` times that of the targets, all predicted linearly from `z`. Coordinates are `u = z A`,
     with `A A^T` proportional to the sum of the metric of those predictions, principal components sharpened, and a share
     of the metric of `z`. `A` is invertible, so points decode as before. No accuracy is involved; the metric is a
     function of the space, the encoder and nothing else.
@@ -70,9 +71,9 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
     targets = structure_targets(
         cells, space.vocabulary, log_costs(space, cells), places_size=Recipe.for_space(space).places
     )
-    blocks, paths = [(targets, 1.0)], space.encoder.get("paths", 0.0)
-    if paths:
-        blocks.append((path_features(cells, space.vocabulary), math.sqrt(paths)))
+    blocks, flow = [(targets, 1.0)], space.encoder.get("flow", 0.0)
+    if flow:
+        blocks.append((_flow(space, cells), math.sqrt(flow)))
     structure = np.concatenate([_scaled(block.reshape(len(z), -1), size) for block, size in blocks], axis=1)
     centred = z - z.mean(0)
     weights = np.linalg.lstsq(centred, structure, rcond=1e-6)[0]
@@ -92,6 +93,12 @@ def _fit(space: Space, encoder: Encoder) -> tuple[Tensor, Tensor]:
     axes = (vectors * np.sqrt(values))[:, ::-1].copy()
     axes *= math.sqrt(z.shape[1]) / _size(centred @ axes)
     return torch.from_numpy(axes), torch.from_numpy(z.mean(0) @ axes)
+
+
+def _flow(space: Space, cells: CellArrays) -> FloatArray:
+    """Statistics and label sequences of the paths that something flows through, in equal total variance."""
+    statistics = varying(flow_statistics(space, cells))
+    return np.column_stack([_scaled(statistics / statistics.std(0), 1.0), _scaled(flow_paths(space, cells), 1.0)])
 
 
 def _scaled(points: FloatArray, size: float) -> FloatArray:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from graphnas.report.figures import INK, new_axes, outside_legend, to_svg
@@ -160,6 +161,50 @@ def critical_differences(ranks: Mapping[str, float], difference: float, cliques:
     axes.set_ylim(-(bars + 0.5 + 0.32 * (half - 1)), 1.3)
     axes.set_xticks([])
     return to_svg(figure, "ranks")
+
+
+def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str, measure: str = "kendall", cells: int = 24) -> str:
+    """Draw which predictor is best for every budget of initialisation and of a query (White et al. 2021, Fig. 3).
+
+    Args:
+        rows: From `bench.prediction.summarise`.
+        unit: Of the budgets.
+        measure: By which predictors are compared.
+        cells: Budgets on each axis, evenly spread on a logarithmic scale from the cheapest to the dearest predictor.
+
+    Returns:
+        An SVG document.
+    """
+    from graphnas.bench.prediction import best_by_budget
+
+    budgets = [_spread([max(row[axis], 1e-4) for row in rows], cells) for axis in ("initialisation", "query")]
+    table = best_by_budget(rows, *budgets, measure=measure)
+    names = list(dict.fromkeys(row["predictor"] for row in rows))
+    shown = [name for name in names if any(one is not None and one[0] == name for line in table for one in line)]
+    colours = dict(zip(shown, _cycle(len(shown)), strict=True))
+    figure, axes = new_axes(7.2, 5.0)
+    axes.grid(visible=False)
+    for i, line in enumerate(table):
+        for j, one in enumerate(line):
+            if one is not None:
+                axes.add_patch(Rectangle((j, i), 1.02, 1.02, color=colours[one[0]], alpha=0.25 + 0.75 * max(one[1], 0)))
+    for name in shown:
+        axes.plot([], [], "s", color=colours[name], markersize=8, label=name)
+    for axis, values, label in (
+        (axes.xaxis, budgets[0], f"initialisation, {unit}"),
+        (axes.yaxis, budgets[1], f"one query, {unit}"),
+    ):
+        places = range(0, cells, 6)
+        axis.set_ticks([place + 0.5 for place in places], [f"{values[place]:.2g}" for place in places])
+        axis.set_label_text(label)
+    axes.set_xlim(0, cells)
+    axes.set_ylim(0, cells)
+    outside_legend(figure, axes, columns=5)
+    return to_svg(figure, "budgets")
+
+
+def _spread(values: Sequence[float], n: int) -> FloatArray:
+    return np.geomspace(min(values), max(max(values), 1.01 * min(values)), n) * 1.000001
 
 
 def _cycle(n: int) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphnas.cell import Architecture
-from graphnas.search.feature_bo import encoding
+from graphnas.predictors.encodings import encoding
 from graphnas.search.pool import FloatArray, PoolSampler
 
 _MEMBERS = 5  # networks of the ensemble

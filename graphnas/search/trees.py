@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphnas.cell import Architecture
-from graphnas.search.feature_bo import encoding
+from graphnas.predictors.encodings import encoding
 from graphnas.search.pool import FloatArray, PoolSampler, expected_improvement
 from graphnas.search.sampler import CandidateList
 from graphnas.spaces import Space

@@ -31,7 +31,7 @@ class ChainTopology(FixedTopology):
     def __init__(self, operations: Sequence[str], *, layers: int) -> None:
         self.layers = layers
         self.vocabulary = ("input", OUTPUT, *operations)
-        self.max_vertices = layers + 2
+        self.max_vertices, self.longest_path = layers + 2, layers
         names, codes = self.vocabulary[2:], tuple(range(2, len(self.vocabulary)))
         decisions = []
         for i in range(1, layers + 1):

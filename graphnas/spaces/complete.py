@@ -42,7 +42,7 @@ class CompleteTopology(FixedTopology):
         self.nodes = nodes
         self.vocabulary = ("input", OUTPUT, *operations)
         self.places = [(a, b) for b in range(1, nodes) for a in range(b)]
-        self.max_vertices = len(self.places) + 2
+        self.max_vertices, self.longest_path = len(self.places) + 2, nodes - 1
         names, codes = self.vocabulary[2:], tuple(range(2, len(self.vocabulary)))
         self.decisions = tuple(
             Decision(f"op{a}_{b}", names, vertex, "operation", codes)

@@ -60,7 +60,7 @@ class DagTopology(Topology):
         prune: bool = True,
     ) -> None:
         most = max_vertices * (max_vertices - 1) // 2
-        self.max_vertices = max_vertices
+        self.max_vertices, self.longest_path = max_vertices, max_vertices - 2
         self.max_edges = most if max_edges is None else min(max_edges, most)
         self.prune = prune
         self.vocabulary = ("input", OUTPUT, *operations)

@@ -25,7 +25,7 @@ _ENCODER: dict[str, tuple[float, float, tuple[type, ...]]] = {
     "latent_dim": (2, 256, (int,)),
     "edits": (0, 1, (int, float)),
     "places": (0.01, 100, (int, float)),
-    "paths": (0, 100, (int, float)),
+    "flow": (0, 100, (int, float)),
 }
 
 

@@ -62,7 +62,7 @@ class InDegreeTopology(FixedTopology):
         self.nodes, self.in_degree, self.exclude = nodes, in_degree, tuple(exclude)
         self.inputs = tuple(f"input{i}" for i in range(inputs))
         self.vocabulary = (*self.inputs, OUTPUT, SUM, *operations)
-        self.max_vertices = inputs + nodes * (in_degree + 1) + 1
+        self.max_vertices, self.longest_path = inputs + nodes * (in_degree + 1) + 1, nodes
         allowed = [(op, code) for code, op in enumerate(self.vocabulary) if code > inputs + 1 and op not in exclude]
         names, codes = tuple(op for op, _ in allowed), tuple(code for _, code in allowed)
         self.states = [*range(inputs), *(inputs + n * (in_degree + 1) + in_degree for n in range(nodes))]

@@ -70,6 +70,8 @@ class Topology(ABC):
     """All decisions of a cell in the order in which they are made."""
     max_vertices: int
     """Most vertices of a cell, inputs and output included."""
+    longest_path: int
+    """Most operations on a path from an input to the output."""
 
     @property
     @abstractmethod

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from graphnas.encoders import CellAutoencoder
-from graphnas.encoders.features import path_features
 from graphnas.encoders.statistics import structure_targets
 from graphnas.networks import log_costs
+from graphnas.predictors import encoding
 from graphnas.predictors.metric import MetricEncoder
 from graphnas.spaces import Space
 
@@ -47,16 +47,16 @@ def test_the_metric_is_the_same_each_time() -> None:
     torch.testing.assert_close(MetricEncoder(space, encoder).axes, MetricEncoder(space, encoder).axes, rtol=0, atol=0)
 
 
-def test_paths_count_where_the_space_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flow_counts_where_the_space_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     space, encoder = Space.load("nasbench201"), CellAutoencoder.from_pretrained("nasbench201")
     cells = space.topology.canonical(space.sample_arrays(600, np.random.default_rng(6)))
-    paths = torch.pdist(torch.from_numpy(path_features(cells, space.vocabulary)))
+    flow = torch.pdist(torch.from_numpy(encoding(space, "flow")(cells)))
 
     def agreement() -> float:
         with torch.no_grad():
             distances = torch.pdist(MetricEncoder(space, encoder).encode(cells)[0])
-        return float(torch.corrcoef(torch.stack([distances, paths]))[0, 1])
+        return float(torch.corrcoef(torch.stack([distances, flow]))[0, 1])
 
     heeded = agreement()
-    monkeypatch.setitem(space.encoder, "paths", 0.0)
+    monkeypatch.setitem(space.encoder, "flow", 0.0)
     assert heeded > agreement() + 0.02

@@ -1,0 +1,77 @@
+"""Several predictors that answer as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+
+from graphnas.predictors.protocol import Architectures, FloatArray, Info, Needs, Prediction, Predictor
+
+
+class AveragedPredictor(Predictor):
+    """The mean of several predictors that learn from the same targets.
+
+    Its variance is the mean of those that members give, plus the variance of their means.
+
+    Args:
+        members: Predictors whose predictions are in the units of the targets.
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        if not members:
+            raise ValueError("Expected one or more members, but got none")
+        self.members = list(members)
+        needs = [member.needs for member in self.members]
+        self.needs = Needs(
+            targets=any(one.targets for one in needs),
+            curves=tuple(dict.fromkeys(name for one in needs for name in one.curves)),
+            fewest_epochs=max(one.fewest_epochs for one in needs),
+            scores=tuple(dict.fromkeys(name for one in needs for name in one.scores)),
+        )
+
+    def fit(self, architectures: Architectures, targets: FloatArray, info: Info | None = None) -> Self:
+        """Fit all members."""
+        for member in self.members:
+            member.fit(architectures, targets, info)
+        return self
+
+    def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
+        """Mean of the members' means."""
+        found = [member.predict(architectures, info) for member in self.members]
+        means, deviations = np.stack([one.mean for one in found]), np.stack([one.std for one in found])
+        known = np.isfinite(deviations)
+        own = np.where(known, deviations**2, 0).sum(0) / np.maximum(known.sum(0), 1)
+        variance = np.where(known.any(0) | (len(found) > 1), own + means.var(0), np.nan)
+        return Prediction(means.mean(0), np.sqrt(variance))
+
+
+class BaggedPredictor(Predictor):
+    """Predictors of one kind on bootstrap samples; their spread is the uncertainty (Breiman 1996).
+
+    Args:
+        make: Makes a predictor of a seed.
+        members: How many there are.
+        seed: Of samples and members.
+    """
+
+    def __init__(self, make: Callable[[int], Predictor], *, members: int = 5, seed: int = 0) -> None:
+        if members < 2:
+            raise ValueError(f"Expected members to be at least 2, but got {members}")
+        self.members = [make(seed * members + number) for number in range(members)]
+        self.needs, self.seed = self.members[0].needs, seed
+
+    def fit(self, architectures: Architectures, targets: FloatArray, info: Info | None = None) -> Self:
+        """Fit each member to a sample, drawn with replacement, of as many architectures."""
+        rng, given = np.random.default_rng(self.seed), list(architectures)
+        for member in self.members:
+            rows = rng.integers(len(targets), size=len(targets))
+            known = None if info is None else info.take(rows)
+            member.fit([given[row] for row in rows.tolist()], np.asarray(targets)[rows], known)
+        return self
+
+    def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
+        """Mean and standard deviation of the members' predictions."""
+        means = np.stack([member.predict(architectures, info).mean for member in self.members])
+        return Prediction(means.mean(0), means.std(0))
