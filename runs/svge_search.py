@@ -41,11 +41,12 @@ from records import Record
 from rich.console import Console
 from torch import Tensor
 
-from graphnas.analysis import hand_made_encodings, labelled_cells
+from graphnas.analysis import labelled_cells
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.svge_protocol import most_frequent
 from graphnas.evaluate import open_table
+from graphnas.predictors import encoding
 from graphnas.predictors.gaussian_process import fit_gaussian_process
 from graphnas.predictors.posterior import Posterior
 from graphnas.search.acquisition import log_expected_improvement
@@ -208,8 +209,8 @@ def of_enas(space: Space, seed: int) -> tuple[list[Architecture], NDArray[np.flo
     labelled = labelled_cells(space, space.to_arrays(space.sample(1, np.random.default_rng(0))))
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(labelled.labels))
-    encoding = hand_made_encodings(space)["one-hot"]
-    points = encoding(labelled.cells)
+    one_hot = encoding(space, "adjacency")
+    points = one_hot(labelled.cells)
     centre, scale = points.mean(0), points.std()
     oracle, labels = rows[:ORACLE], labelled.labels
     mean, deviation = labels[oracle].mean(), labels[oracle].std()
@@ -222,7 +223,7 @@ def of_enas(space: Space, seed: int) -> tuple[list[Architecture], NDArray[np.flo
     def value(architectures: Sequence[Architecture]) -> list[float]:
         if not architectures:
             return []
-        at = torch.from_numpy((encoding(space.to_arrays(list(architectures))) - centre) / scale)
+        at = torch.from_numpy((one_hot(architectures) - centre) / scale)
         with torch.no_grad():
             predicted: list[float] = (posterior.mean(at) * deviation + mean).tolist()
         return predicted

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphnas.bench.prediction import Grid, Trial, best_by_budget, read_trials, run_grid, summarise
+from graphnas.bench.prediction_data import PredictionData, prediction_data
+from graphnas.predictors import MEASURES, Needs
+
+GRID = Grid(("random-forest", "macs", "bonas"), (10, 40), (1,), (0, 1), 30)
+
+
+@pytest.fixture(scope="module")
+def data() -> PredictionData:
+    try:
+        return prediction_data("nasbench201")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def trial(predictor: str, initialisation: float, query: float, kendall: float, seed: int = 0) -> Trial:
+    measures = dict.fromkeys(MEASURES, 0.0) | {"kendall": kendall}
+    return Trial("digits101", predictor, 10, 0, seed, 30, None, measures, initialisation, query)
+
+
+def test_every_setting_that_makes_a_difference_is_tried_once(data: PredictionData, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    path = tmp_path / "trials.jsonl"
+    trials = run_grid(data, GRID, path, progress=lambda one, done, total: told.append((one.predictor, done, total)))
+    settings = [(one.predictor, one.train_size, one.epochs, one.seed) for one in trials]
+    forest = [("random-forest", size, 0, seed) for size in (10, 40) for seed in (0, 1)]
+    assert settings == [*forest, ("macs", 0, 0, 0), ("macs", 0, 0, 1), *(("bonas", *one[1:]) for one in forest)]
+    assert [done for _, done, _ in told] == list(range(1, 11))
+    by = {(one.predictor, one.train_size, one.seed): one for one in trials}
+    # Forty trainings of unknown cost count one each; what is scored takes the time of building a network.
+    assert 40 < by["random-forest", 40, 0].initialisation < 45
+    assert by["macs", 0, 0].initialisation == 0
+    assert by["macs", 0, 0].query > 1e-4 > 0
+    assert by["random-forest", 40, 0].measures["kendall"] > 0.2
+    assert by["macs", 0, 0].measures != by["macs", 0, 1].measures
+    # A second run goes on where the first one was.
+    path.write_text(path.read_text()[:-20])
+    again = run_grid(data, replace(GRID, seeds=(0,)), path, progress=lambda *one: told.append(("again", 0, 0)))
+    assert [one.measures for one in again if one.predictor != "bonas"] == [
+        one.measures for one in trials if one.seed == 0 and one.predictor != "bonas"
+    ]
+    assert len(told) <= 11
+    assert len(read_trials(path)) == 10 or len(read_trials(path)) == 9
+
+
+def test_the_same_architectures_are_asked_about(data: PredictionData) -> None:
+    # The parameters of cells that no size of network changes.
+    assert data.test is None
+    assert len(data.targets) == len(set(data.space.hashes(data.cells))) == 6_466
+
+
+def test_what_the_data_does_not_have_is_refused(data: PredictionData, tmp_path: Path) -> None:
+    needs = {"sotl": Needs(targets=False, curves=("train_loss",)), "rsws": Needs(targets=False, scores=("rsws",))}
+    with pytest.raises(ValueError, match="sotl needs the curve train_loss, which nasbench201 does not have"):
+        replace(GRID, predictors=("sotl",)).settings(data, needs)
+    with pytest.raises(ValueError, match="rsws needs the score rsws, which the networks of nasbench201 have not"):
+        replace(GRID, predictors=("rsws",)).settings(data, needs)
+    with pytest.raises(ValueError, match="Expected train sizes of at most 6,436, but got 10,000"):
+        replace(GRID, train_sizes=(10_000,)).settings(data, needs)
+    (tmp_path / "trials.jsonl").write_text('{"data": 1}\n')
+    with pytest.raises(ValueError, match="line 1: expected a trial of a predictor of this version"):
+        run_grid(data, GRID, tmp_path / "trials.jsonl")
+    with pytest.raises(ValueError, match=r"Expected data of digits101, .*, but got 'imagenet'"):
+        prediction_data("imagenet")
+
+
+def test_means_and_errors_over_seeds() -> None:
+    rows = summarise([trial("a", 4, 1, 0.5), trial("a", 6, 3, 0.7, seed=1), trial("b", 1, 1, 0.2)])
+    assert [(row["predictor"], row["seeds"], row["initialisation"], row["query"]) for row in rows] == [
+        ("a", 2, 5, 2),
+        ("b", 1, 1, 1),
+    ]
+    assert rows[0]["measures"]["kendall"] == pytest.approx({"mean": 0.6, "standard_error": 0.1})
+    assert np.isnan(rows[1]["measures"]["kendall"]["standard_error"])
+
+
+def test_the_best_that_two_budgets_allow() -> None:
+    rows = summarise([trial("cheap", 0, 1, 0.2), trial("trained", 10, 0.1, 0.5), trial("dear", 10, 5, 0.8)])
+    table = best_by_budget(rows, np.array([1.0, 20.0]), np.array([0.5, 2.0, 9.0]))
+    assert table == [
+        [None, ("trained", 0.5)],
+        [("cheap", 0.2), ("trained", 0.5)],
+        [("cheap", 0.2), ("dear", 0.8)],
+    ]
+
+
+@pytest.mark.slow
+def test_curves_of_spiking_networks() -> None:
+    try:
+        data = prediction_data("spikenas")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    assert len(data.targets) == 14_935
+    assert data.epochs == 100
+    info = data.info(np.array([5, 9]), 7, {})
+    assert info.curve("validation_accuracy").shape == (2, 7)
+    assert ((info.curve("validation_accuracy") > 0) & (info.curve("validation_accuracy") < 1)).all()
+    (cell,) = data.space.from_arrays(data.architectures(np.array([0])))
+    data.space.validate(cell)
+    assert json.loads(cell.to_json())["space"] == "nasbench201"

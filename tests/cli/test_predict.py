@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from graphnas.cli.main import app
+from graphnas.evaluate import NASBench201Table
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *(str(argument) for argument in arguments)])
+
+
+def test_predictors_are_listed() -> None:
+    records = {one["name"]: one for one in json.loads(run("list", "--json").stdout)}
+    assert len(records) == 41
+    assert records["sotl-e"]["needs"] == ["first epochs"]
+    assert records["latent-gp"]["needs"] == ["trainings", "an encoder"]
+    assert "Gaussian process on latent means" in " ".join(run("list").stdout.split())
+
+
+def test_a_comparison_is_printed_and_kept(tmp_path: Path) -> None:
+    try:
+        NASBench201Table.open()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    command = (
+        "bench",
+        "nasbench201",
+        "--predictors",
+        "random-forest,latent-gp",
+        "--train-sizes",
+        "20,60",
+        "--seeds",
+        2,
+    )
+    result = run(*command, "--test", 50, "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "NAS-Bench-201, CIFAR-10 validation accuracy: 50 others predicted" in " ".join(result.stdout.split())
+    assert result.stderr.count("seed 0") == 4
+    report = json.loads((tmp_path / "results.json").read_text())
+    assert [(row["predictor"], row["train_size"], row["seeds"]) for row in report["rows"]] == [
+        ("random-forest", 20, 2),
+        ("random-forest", 60, 2),
+        ("latent-gp", 20, 2),
+        ("latent-gp", 60, 2),
+    ]
+    assert (tmp_path / "budgets.svg").read_text().startswith("<svg")
+    again = run(*command, "--test", 50, "--out", tmp_path, "--json")
+    assert again.stderr == ""
+    assert json.loads(again.stdout)["rows"] == report["rows"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("imagenet",), "'imagenet' is no data; known: digits101, nasbench101, nasbench201, spikenas"),
+        (("nasbench201", "--predictors", "oracle"), "expected names out of fisher"),
+        (("nasbench201", "--train-sizes", "10,x"), "--train-sizes: expected whole numbers of 2 or more"),
+        (("nasbench201", "--train-sizes", "1"), "--train-sizes: expected whole numbers of 2 or more"),
+    ],
+)
+def test_wrong_usage_is_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    result = run("bench", *arguments, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
