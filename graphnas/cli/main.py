@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from graphnas import __version__
-from graphnas.cli import bench, console, data, doctor, encoders, evaluate, latent, predict, search, spaces, study, train
+from graphnas.cli import (
+    bench,
+    console,
+    data,
+    doctor,
+    encoders,
+    evaluate,
+    latent,
+    predict,
+    search,
+    spaces,
+    study,
+    surrogate,
+    train,
+)
 
 app = typer.Typer(
     name="graphnas",
@@ -28,6 +42,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(evaluate.export)
 app.command("bench")(bench.bench)
 app.add_typer(predict.app, name="predict")
+app.add_typer(surrogate.app, name="surrogate")
 app.add_typer(study.app, name="study")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(data.app, name="data")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphnas.cli.surrogate import open_surrogate
+
 if TYPE_CHECKING:
     from graphnas.cell import Architecture
     from graphnas.evaluate import Evaluator
@@ -35,7 +37,8 @@ ObjectiveOption = Annotated[
     typer.Option(
         "--objective",
         help="Instead of training: table, or table:FILE, looks candidates up in the space's benchmark table; "
-        "proxy:NAME, such as proxy:synflow, scores untrained networks on images of --task.",
+        "surrogate:NAME asks a surrogate, by name or folder; proxy:NAME, such as proxy:synflow, scores untrained "
+        "networks on images of --task.",
     ),
 ]
 MetricOption = Annotated[
@@ -61,12 +64,16 @@ def objective_word(task: str | None, objective: str | None, size: int | None = N
         if rest not in PROXIES:
             raise typer.BadParameter(f"{rest!r} is no proxy; known: {', '.join(PROXIES)}")
         return f"proxy:{rest}:{_task_word(task, size, images)}"
-    if kind != "table":
-        raise typer.BadParameter(f"{objective!r} is no objective; expected table, table:FILE or proxy:NAME")
+    if kind not in ("table", "surrogate") or (kind == "surrogate" and not rest):
+        raise typer.BadParameter(
+            f"{objective!r} is no objective; expected table, table:FILE, surrogate:NAME or proxy:NAME"
+        )
     if task is not None:
-        raise typer.BadParameter("--task and --objective table exclude each other")
+        raise typer.BadParameter(f"--task and --objective {kind} exclude each other")
     if size is not None or images is not None:
         raise typer.BadParameter("--size and --images are of a task; they go with --task")
+    if kind == "surrogate":
+        return f"surrogate:{Path(rest).absolute() if Path(rest).is_dir() else rest}"
     return f"table:{Path(rest).absolute()}" if rest else "table"
 
 
@@ -80,8 +87,8 @@ def _task_word(task: str | None, size: int | None, images: int | None) -> str:
 
 
 def computes(word: str) -> bool:
-    """Whether the evaluator of a word runs networks; a table answers without."""
-    return not word.startswith("table")
+    """Whether the evaluator of a word runs networks; tables and surrogates answer without."""
+    return word.partition(":")[0] in ("task", "proxy")
 
 
 def recipe_table(path: Path | None) -> dict[str, Any] | None:
@@ -116,6 +123,7 @@ def make_evaluator(
     """
     from graphnas.evaluate import ProxyEvaluator, TableEvaluator, TrainingEvaluator, TrainingRecipe, open_table
     from graphnas.proxies import PROXIES
+    from graphnas.surrogates import SurrogateEvaluator
 
     kind, _, name = word.partition(":")
     if kind == "proxy":
@@ -125,6 +133,16 @@ def make_evaluator(
         _check_metrics(further, "proxy", PROXIES)
         sizes = None if recipe is None else TrainingRecipe.of(recipe).sizes
         return ProxyEvaluator(space, proxy, task, further=further, sizes=sizes, device=device)
+    if kind == "surrogate":
+        if metric is not None or epochs is not None or recipe is not None or predictions:
+            raise typer.BadParameter(
+                "a surrogate knows whole trainings: --metric, --epochs, --recipe and --predictions do not go with it"
+            )
+        _check_metrics(further, "surrogate", ("predicted", "std"))
+        loaded = open_surrogate(name, space if space.name not in space.names() else None)
+        if loaded.space.name != space.name:
+            raise typer.BadParameter(f"the surrogate {name} is of {loaded.space.name}, not of {space.name}")
+        return SurrogateEvaluator(loaded, name=f"surrogate:{Path(name).name}")
     if kind == "task":
         if metric is not None:
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
@@ -145,7 +163,9 @@ def make_evaluator(
                 known = ", ".join(table.metrics)
                 raise typer.BadParameter(f"{one!r} is no metric of {table.path.name}; it has {known}")
         return TableEvaluator(table, metric, report=tuple(dict.fromkeys((*table.report, *further))))
-    raise ValueError(f"Expected an objective task:NAME, table:FILE or proxy:NAME:TASK, but got {word!r}")
+    raise ValueError(
+        f"Expected an objective task:NAME, table:FILE, surrogate:NAME or proxy:NAME:TASK, but got {word!r}"
+    )
 
 
 TRAINED_METRICS = (
