@@ -52,7 +52,7 @@ def make_acquisition(
         ValueError: if there is no such function.
     """
     if kind == "ucb":
-        weight = max(min(1.0, kappa), kappa * min(1.0, math.sqrt(_KAPPA_FALLS / observed)))
+        weight = uncertainty_weight(kappa, observed)
         return lambda z, factor: posterior.upper_bound(z, weight * factor)
     if kind == "log-ei":
         with torch.no_grad():
@@ -66,6 +66,11 @@ def make_acquisition(
             path = draw_matheron_paths(posterior.model, sample_shape=torch.Size([1]))
         return lambda z, factor: path(z)[0].reshape(len(z))
     raise ValueError(f"Expected an acquisition out of {', '.join(ACQUISITIONS)}, but got {kind!r}")
+
+
+def uncertainty_weight(kappa: float, observed: int) -> float:
+    """Weight of the standard deviation after so many observations: `kappa` at first, at most 1 in the end."""
+    return max(min(1.0, kappa), kappa * min(1.0, math.sqrt(_KAPPA_FALLS / observed)))
 
 
 def log_expected_improvement(mean: Tensor, deviation: Tensor, best: Tensor | float) -> Tensor:

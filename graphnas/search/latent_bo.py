@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +14,21 @@ from torch import Tensor
 
 from graphnas.cell import Architecture
 from graphnas.encoders.protocol import Encoder
+from graphnas.predictors.catalogue import make_predictor
 from graphnas.predictors.gaussian_process import ModelFittingError, fit_budgets_process, normal_scores, with_input_noise
 from graphnas.predictors.posterior import Posterior
-from graphnas.search.acquisition import ACQUISITIONS, Acquisition, make_acquisition
+from graphnas.predictors.processes import FitProcess
+from graphnas.predictors.protocol import Predictor
+from graphnas.search.acquisition import ACQUISITIONS, Acquisition, make_acquisition, uncertainty_weight
 from graphnas.search.candidates import Candidates
+from graphnas.search.judging import (
+    ScoreArchitectures,
+    best_of_half,
+    check_predictor,
+    own_autoencoder,
+    proxy_scores_of,
+    upper_bounds,
+)
 from graphnas.search.latent_sampler import LatentSampler, edit_distance, feasibility, new_rows
 from graphnas.search.retraining import check_retrainable, retrained
 from graphnas.search.sampler import CandidateList, History, Proposal
@@ -35,6 +46,7 @@ _BOLDNESS = (1.0, 2.0)  # factors of the weight of the uncertainty among the poi
 _RADIUS = 2.5  # of a trust region, in median distances from an incumbent to its one-edit neighbours
 _SAMPLES = 48  # points drawn around incumbents and from the prior
 _JUDGED = 512  # listed candidates judged at once
+_SHORTLIST = 8  # best candidates, half of which a filter passes over
 _EXPANSIONS = 2  # best edits whose own edits join the candidates
 _INFEASIBLE = -1e6  # in place of the acquisition, beside the probability of meeting all constraints
 
@@ -73,7 +85,12 @@ class LatentBOSampler(LatentSampler):
         retrain_every: Fit the encoder anew to the best architectures with every so many finished trials
             (`retraining.retrained`); never if None. A search that is resumed retrains on the trials that it finds.
         predictor: Fits a BoTorch model with one outcome to `n x d` latent points and `n x 1` normal scores in double
-            precision; an isotropic Gaussian process if None. Several budgets have a model of their own.
+            precision; an isotropic Gaussian process if None. Several budgets have a model of their own. Or a
+            `graphnas.predictors.Predictor`, or the name of one, which needs to be told of nothing but architectures
+            and targets: the process still proposes candidates, and the predictor, fitted to normal scores, judges them
+            by its mean and as many of its standard deviations as `ucb` takes.
+        prefilter: Scores architectures before any training, larger is better, or is the name of a zero-cost proxy, for
+            networks of the digits' size: of the few best candidates the half that it likes least is passed over.
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
             they say of a cell's structure, or as they are.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition. With those of
@@ -100,16 +117,23 @@ class LatentBOSampler(LatentSampler):
         sources: Sequence[str] = SOURCES,
         input_noise: bool = False,
         retrain_every: int | None = None,
-        predictor: Callable[[Tensor, Tensor], Model] | None = None,
+        predictor: FitProcess | Predictor | str | None = None,
+        prefilter: ScoreArchitectures | str | None = None,
         metric: bool = True,
         candidates: Sequence[Architecture] | CandidateList | None = None,
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
+        if isinstance(predictor, str):
+            predictor = make_predictor(predictor, space, encoder=own_autoencoder(encoder), seed=seed or 0)
+        self.judging = predictor if isinstance(predictor, Predictor) else None
+        if self.judging is not None:
+            check_predictor(self.judging)
+        self.prefilter = proxy_scores_of(space, prefilter) if isinstance(prefilter, str) else prefilter
         super().__init__(
             space,
             encoder,
-            predictor=predictor,
+            predictor=None if isinstance(predictor, Predictor) else predictor,
             metric=metric,
             candidates=candidates,
             n_startup_trials=n_startup_trials,
@@ -147,7 +171,7 @@ class LatentBOSampler(LatentSampler):
         """The best new candidate, None if there is none."""
         if self._listed is not None:
             return self._best_listed(self._listed, judge, history)
-        return self._best(judge, self._candidates(judge, history, rng), history)
+        return self._best(judge, self._candidates(judge, history, rng), history, last=True)
 
     def _retrain(self, history: History) -> None:
         """Once more with every so many finished trials, always from the encoder that was given."""
@@ -170,6 +194,8 @@ class LatentBOSampler(LatentSampler):
         if self._fitted is None or self._fitted[0] != signature:
             model = self._of_budgets(history) if history.budgets else self._of_values(known, history)
             self._fitted = signature, (Posterior(model), self.constraint_models(history))
+            if self.judging is not None:
+                self._fit_judging(history)
         posterior, constraints = self._fitted[1]
         if history.running:
             posterior = posterior.believing(self.encoded(dict(sorted(history.running.items()))))
@@ -178,6 +204,13 @@ class LatentBOSampler(LatentSampler):
         best_of = known[feasible] if feasible.any() else known
         acquisition = self._acquisition(posterior, best_of, observed=len(known), seed=seed)
         return Judge(posterior, constraints, acquisition)
+
+    def _fit_judging(self, history: History) -> None:
+        assert self.judging is not None
+        told = list(history.finished.values())
+        scores = self.scores([one.value for one in told])[:, 0].numpy()
+        self.judging.fit([one.architecture for one in told], scores)
+        self._weight = uncertainty_weight(self.kappa, len(told))
 
     def scores(self, values: Sequence[float]) -> Tensor:
         """`n x 1` outcomes as a model sees them."""
@@ -276,14 +309,22 @@ class LatentBOSampler(LatentSampler):
             found.append(block)
         return found
 
-    def _best(self, judge: Judge, blocks: list[Candidates], history: History) -> Proposal | None:
-        """The best new candidate."""
+    def _best(self, judge: Judge, blocks: list[Candidates], history: History, *, last: bool = False) -> Proposal | None:
+        """The best new candidate; the last word is the predictor's and the filter's, where there are any."""
         fresh = new_rows(blocks, history)
         if not fresh:
             return None
         with torch.no_grad():
             values = judge(torch.stack([block.z[row] for block, row in fresh]))
+        if last and self.judging is not None:
+            architectures = [block.architecture(row, self.space) for block, row in fresh]
+            values = judge.heeding(torch.from_numpy(upper_bounds(self.judging, architectures, self._weight)), fresh)
         block, row = fresh[int(values.argmax())]
+        if last and self.prefilter is not None:
+            shortlist = [fresh[i] for i in values.argsort(descending=True, stable=True)[:_SHORTLIST].tolist()]
+            block, row = shortlist[
+                best_of_half(self.prefilter, [one.architecture(i, self.space) for one, i in shortlist])
+            ]
         return block.proposal(row, self.space)
 
     def _best_listed(self, listed: Candidates, judge: Judge, history: History) -> Proposal | None:
@@ -293,8 +334,8 @@ class LatentBOSampler(LatentSampler):
         have their predicted means. So its values without any are kept for as long as no trial finishes, and candidates
         are judged in their order until none that is left can be the best.
         """
-        if self.acquisition != "ucb":
-            return self._best(judge, [listed], history)
+        if self.acquisition != "ucb" or self.judging is not None or self.prefilter is not None:
+            return self._best(judge, [listed], history, last=True)
         if self._bounds is None or self._bounds[0] is not self._fitted:
             assert self._fitted is not None
             posterior, n = self._fitted[1][0], len(history.finished)
@@ -331,6 +372,10 @@ class Judge(NamedTuple):
     def mean(self, z: Tensor) -> Tensor:
         """Predicted outcomes at `n x d` points."""
         return self._feasible(self.posterior.mean(z), z)
+
+    def heeding(self, values: Tensor, candidates: Sequence[tuple[Candidates, int]]) -> Tensor:
+        """Other values of `n` candidates, those that likely violate a constraint below all others."""
+        return self._feasible(values, torch.stack([block.z[row] for block, row in candidates]))
 
     def _feasible(self, values: Tensor, z: Tensor) -> Tensor:
         if not self.constraints:

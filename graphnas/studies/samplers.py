@@ -61,6 +61,8 @@ _KINDS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "int": ("a whole number", int),
     "float": ("a number", (int, float)),
     "str": ("text", str),
+    "FitProcess | Predictor | str": ("the name of a predictor", str),
+    "ScoreArchitectures | str": ("the name of a zero-cost proxy", str),
     "Sequence[str]": ("names with + between them", str),
     "Sequence[float]": ("numbers with + between them", (int, float)),
 }
