@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
@@ -14,7 +16,10 @@ from graphnas.bench.lines import whole_lines
 from graphnas.bench.protocol import PROTOCOLS, Benchmark, Protocol, open_benchmark
 from graphnas.bench.run import Run, run_search
 from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summary
+from graphnas.content import content_folder
 from graphnas.engines import LocalProcesses
+
+_SEARCHING = ("spaces", "encoders", "predictors", "search", "bench")  # parts of the library that proposals depend on
 
 RUNS = "runs.jsonl"
 """File of finished searches, one a line, that a comparison goes on from."""
@@ -95,7 +100,7 @@ def read_runs(path: Path) -> dict[str, Run]:
 
 
 def key(protocol: Protocol, method: str, seed: int, encoders: dict[str, str] | None) -> str:
-    """What tells a search from others, the settings of the protocol and the encoder's weights included."""
+    """What tells a search from others: settings of the protocol, weights of the encoder, and the program itself."""
     about: dict[str, Any] = {
         "protocol": protocol.name,
         "queries": protocol.places[-1],
@@ -103,6 +108,7 @@ def key(protocol: Protocol, method: str, seed: int, encoders: dict[str, str] | N
         "method": method,
         "seed": seed,
         "further": sorted(protocol.further.values()),
+        "program": program_digest(),
     }
     encoder = _encoder(protocol, method, encoders)
     if encoder is not None:
@@ -110,11 +116,23 @@ def key(protocol: Protocol, method: str, seed: int, encoders: dict[str, str] | N
     return json.dumps(about, sort_keys=True)
 
 
+@functools.cache
+def program_digest() -> str:
+    """16 hex digits of what proposals depend on: the files of the library that search, and its spaces."""
+    import graphnas
+
+    package = Path(graphnas.__file__).parent
+    code = (path for part in _SEARCHING for path in sorted((package / part).rglob("*.py")))
+    files = (*code, package / "cell.py", package / "canonical.py", *sorted(content_folder("spaces").glob("*.toml")))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def encoder_digest(encoder: str) -> str:
     """The first 16 hex digits of the SHA-256 that the encoder's `config.toml` has of its weights."""
     import tomllib
-
-    from graphnas.content import content_folder
 
     folder = Path(encoder)
     if not (folder / "config.toml").is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +61,8 @@ def bench(
 
     The folder then holds results.json (equal for equal seeds), timings.json, curves and mean ranks as SVG, and the
     checklist of best practices. Where the table knows how long every training took, there is a curve over that time
-    as well. A comparison that was stopped goes on when the same command is typed again; more seeds
-    or methods add to it.
+    as well. A comparison that was stopped goes on when the same command is typed again, and one with more seeds or
+    methods searches what is missing; these files are always those of the last command.
 
     [bold]Example[/bold]
 
@@ -77,12 +77,16 @@ def bench(
         raise typer.BadParameter(f"--methods: expected names out of {', '.join(studies.SAMPLERS)}")
     try:
         for name in names:
-            if studies.split_sampler(name)[0] == "latent-pareto":
+            kind = studies.split_sampler(name)[0]
+            if kind == "latent-pareto":
                 raise ValueError("latent-pareto needs several objectives, and a protocol has one")
+            if kind == "latent-joint":
+                raise ValueError("latent-joint searches hyperparameters, which a table has none of")
         chosen = compare.named(list(dict.fromkeys(protocols)), queries=queries, batch=batch)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     names = list(dict.fromkeys(names))
+    encoders = _encoders(encoder, {protocol.space for protocol in chosen})
     numbers = range(first_seed, first_seed + seeds)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -90,7 +94,7 @@ def bench(
         optima = {protocol.name: _optimum(protocol) for protocol in chosen}
         with progress_lines(_line) as progress:
             runs = compare.compare(
-                chosen, names, numbers, out, encoders=_encoders(encoder), processes=processes, progress=progress
+                chosen, names, numbers, out, encoders=encoders, processes=processes, progress=progress
             )
     except (FileNotFoundError, ValueError) as error:
         raise BadData(str(error)) from None
@@ -105,12 +109,14 @@ def bench(
     typer.echo(f"Written to {out}/")
 
 
-def _encoders(given: Sequence[str] | None) -> dict[str, str]:
+def _encoders(given: Sequence[str] | None, spaces: Collection[str]) -> dict[str, str]:
     found = {}
     for text in given or ():
         space, sign, name = text.partition("=")
         if not (space and sign and name):
             raise typer.BadParameter(f"--encoder {text!r}: expected SPACE=ENCODER, such as nasbench101=mine")
+        if space not in spaces:
+            raise typer.BadParameter(f"--encoder {text!r}: expected a space of {', '.join(sorted(spaces))}")
         # Workers have a folder of their own.
         found[space] = str(Path(name).absolute()) if Path(name).is_dir() else name
     return found

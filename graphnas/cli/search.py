@@ -245,15 +245,18 @@ def search(
                 raise typer.BadParameter("--fidelity compares candidates by one objective; it excludes several")
             if goals.at_most or goals.at_least:
                 raise typer.BadParameter("--fidelity compares candidates by their values alone; it excludes bounds")
-            if studies.split_sampler(kind)[1].get("acquisition") == "thompson":
+            given = studies.split_sampler(kind)[1]
+            if given.get("acquisition") == "thompson":
                 raise typer.BadParameter("--fidelity: Thompson sampling learns from one budget only")
+            if "predictor" in given:
+                raise typer.BadParameter("--fidelity: a predictor that judges candidates learns from one budget only")
             try:
                 rungs = studies.Fidelity.of(fidelity, evaluator)
             except ValueError as error:
                 raise typer.BadParameter(f"--fidelity: {error}") from None
         if hyperparameters is not None:
             check_joint(hyperparameters, evaluator)
-        check_coverage(evaluator, loaded, goals)
+        check_coverage(evaluator, loaded, goals, () if rungs is None else rungs.budgets)
         heeded = studies.split_sampler(kind)[0] in studies.HEED_BOUNDS
         if (goals.at_most or goals.at_least) and not heeded:
             complain(f"{kind} proposes without regard to the bounds; {', '.join(studies.HEED_BOUNDS)} heed them")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,15 @@ _COVERAGE = 0.01  # least share of a space that a table must hold to be searched
 _KNOWN = 0.9  # least share of a table's architectures that must have a metric which every candidate needs
 
 
-def check_coverage(evaluator: Evaluator, space: Space, goals: Goals) -> None:
-    """Refuse a table of so few architectures, or so few with some metric, that a search would hardly ever meet one."""
+def check_coverage(evaluator: Evaluator, space: Space, goals: Goals, budgets: Sequence[int] = ()) -> None:
+    """Refuse a table of so few architectures, or so few with some metric, that a search would hardly ever meet one.
+
+    Args:
+        evaluator: The table's.
+        space: The space that is searched.
+        goals: Metrics that every candidate needs.
+        budgets: Epochs after which candidates are compared as well.
+    """
     import numpy as np
 
     from graphnas.evaluate import TableEvaluator
@@ -35,7 +43,7 @@ def check_coverage(evaluator: Evaluator, space: Space, goals: Goals) -> None:
     if not isinstance(evaluator, TableEvaluator):
         return
     table = evaluator.table
-    for name in goals.metrics:
+    for name in (*goals.metrics, *(evaluator.budgets[budget] for budget in budgets)):
         if name == evaluator.query and name in goals.objectives:
             raise typer.BadParameter(f"{name!r} is what the search maximises already, under the name value")
         known = int((~np.isnan(table.column(name).astype(float))).sum())

@@ -33,10 +33,10 @@ class Candidates:
         """The architecture at a row."""
         return space.from_arrays(space.take(self.cells, np.array([row])))[0]
 
-    def proposal(self, row: int, space: Space) -> Proposal:
-        """The architecture at a row as a proposal of this source."""
+    def proposal(self, row: int, space: Space, *, source: str | None = None) -> Proposal:
+        """The architecture at a row as a proposal of this source, or of another."""
         key, settings = split_key(self.hashes[row])
-        return Proposal(self.architecture(row, space), key, self.source, settings)
+        return Proposal(self.architecture(row, space), key, source or self.source, settings)
 
 
 class CandidateSource:

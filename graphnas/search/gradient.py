@@ -16,12 +16,13 @@ from graphnas.cell import Architecture
 from graphnas.encoders.protocol import Encoder
 from graphnas.predictors.gaussian_process import ModelFittingError, normal_scores
 from graphnas.predictors.posterior import Posterior
-from graphnas.search.candidates import CandidateSource
+from graphnas.search.candidates import Candidates, CandidateSource
 from graphnas.search.latent_sampler import LatentSampler
-from graphnas.search.sampler import History, Proposal
+from graphnas.search.sampler import CandidateList, History, Proposal
 from graphnas.spaces import Space
 
 _STARTS = 10  # best architectures that the sampler ascends from
+_LISTED_STEPS = 20  # of an ascent among given candidates
 _HALVINGS = 6  # a step that leads down is halved so often before a point stops
 
 
@@ -142,8 +143,8 @@ class GradientSearchSampler(LatentSampler):
     """Gradient search from the best architectures as an Optuna sampler.
 
     After random architectures, a model of the finished trials is climbed from the best of them, and the best new
-    architecture passed is proposed (source `gradient`). Where none is new, the best new neighbour of the starts is
-    (source `edit`).
+    architecture passed is proposed (source `gradient`). Where none is new, the best new neighbour of a start is, of the
+    best one that has any (source `edit`). Among given candidates, the new ones nearest to the points passed are judged.
 
     Args:
         space: The space to search.
@@ -151,6 +152,7 @@ class GradientSearchSampler(LatentSampler):
         predictor: Fits a BoTorch model with one outcome to `n x d` latent points and `n x 1` normal scores in double
             precision; an isotropic Gaussian process if None.
         kappa: Weight of the model's standard deviation beside its mean.
+        candidates: Proposes only these architectures.
         performance_head: Climb the encoder's performance head instead, in the latent space as it is; the head knows the
             labels it was fitted to and nothing of the study's values.
         n_startup_trials: Number of random architectures before the first ascent.
@@ -165,9 +167,12 @@ class GradientSearchSampler(LatentSampler):
         predictor: Callable[[Tensor, Tensor], Model] | None = None,
         kappa: float = 1.0,
         performance_head: bool = False,
+        candidates: Sequence[Architecture] | CandidateList | None = None,
         n_startup_trials: int = 10,
         seed: int | None = None,
     ) -> None:
+        if not 0 <= kappa < math.inf:
+            raise ValueError(f"Expected kappa to be a finite number of at least 0, but got {kappa}")
         if n_startup_trials < 1:
             raise ValueError(f"Expected n_startup_trials to be at least 1, but got {n_startup_trials}")
         if performance_head and getattr(encoder, "performance", None) is None:
@@ -177,6 +182,7 @@ class GradientSearchSampler(LatentSampler):
             encoder,
             predictor=predictor,
             metric=not performance_head,
+            candidates=candidates,
             n_startup_trials=n_startup_trials,
             seed=seed,
         )
@@ -192,13 +198,16 @@ class GradientSearchSampler(LatentSampler):
         try:
             objective = self._objective(history)
             starts = self.encoded({one.hash: one.architecture for one in best})
+            if self._listed is not None:
+                return self._nearest(objective, starts, self._listed, history) or self.random_proposal(
+                    history, rng, "fallback: no new candidate"
+                )
             encoder, known = self._source.encoder, list(history.hashes)
             found = gradient_search(objective, encoder, starts, space=self.space, n=1, known=known)
             if found:
                 return Proposal(found[0].architecture, found[0].hash, "gradient")
-            return self._edit(objective, best[0].architecture, best[0].hash, history) or self.random_proposal(
-                history, rng, "fallback: no new candidate"
-            )
+            edits = (self._edit(objective, one.architecture, one.hash, history) for one in best)
+            return next(filter(None, edits), None) or self.random_proposal(history, rng, "fallback: no new candidate")
         except (ModelFittingError, NotPSDError, NanError):
             return self.random_proposal(history, rng, "fallback: the model could not be fitted")
 
@@ -214,6 +223,19 @@ class GradientSearchSampler(LatentSampler):
         z = self.encoded({key: one.architecture for key, one in history.finished.items()})
         posterior = Posterior(self.predictor(z, normal_scores([one.value for one in history.finished.values()])))
         return lambda points: posterior.upper_bound(points, self.kappa)
+
+    def _nearest(
+        self, objective: Callable[[Tensor], Tensor], starts: Tensor, listed: Candidates, history: History
+    ) -> Proposal | None:
+        """The best of the new candidates that lie nearest to the points of an ascent."""
+        rows = [row for row, key in enumerate(listed.hashes) if key not in history.hashes]
+        if not rows:
+            return None
+        points = climb(objective, starts.double(), steps=_LISTED_STEPS, step_size=_first_step(starts.double()))
+        near = sorted({rows[i] for i in torch.cdist(points, listed.z[rows]).argmin(1).tolist()})
+        with torch.no_grad():
+            values = objective(listed.z[near])
+        return listed.proposal(near[int(values.argmax())], self.space, source="gradient")
 
     def _edit(
         self, objective: Callable[[Tensor], Tensor], architecture: Architecture, key: str, history: History

@@ -11,11 +11,30 @@ from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.protocol import Encoder
 from graphnas.evaluate import EvaluationFailed, ProxyEvaluator
+from graphnas.predictors.catalogue import PREDICTORS
 from graphnas.predictors.protocol import FloatArray, Predictor
 from graphnas.spaces import Space
 
 ScoreArchitectures = Callable[[Sequence[Architecture]], Sequence[float]]
 """From `n` architectures to `n` scores, larger is better; NaN where there is none."""
+
+
+JUDGES = tuple(
+    name
+    for name, kind in PREDICTORS.items()
+    if kind.family in ("neural", "trees", "bayesian", "gaussian process", "latent")
+)
+"""Names of predictors that learn from architectures and their values alone."""
+
+
+def check_judge(name: str) -> None:
+    """Refuse the name of a predictor that cannot judge.
+
+    Raises:
+        ValueError: naming those that can.
+    """
+    if name not in JUDGES:
+        raise ValueError(f"Expected a predictor out of {', '.join(JUDGES)}, but got {name!r}")
 
 
 def check_predictor(predictor: Predictor) -> None:

@@ -24,6 +24,7 @@ from graphnas.search.candidates import Candidates
 from graphnas.search.judging import (
     ScoreArchitectures,
     best_of_half,
+    check_judge,
     check_predictor,
     own_autoencoder,
     proxy_scores_of,
@@ -88,7 +89,8 @@ class LatentBOSampler(LatentSampler):
             precision; an isotropic Gaussian process if None. Several budgets have a model of their own. Or a
             `graphnas.predictors.Predictor`, or the name of one, which needs to be told of nothing but architectures
             and targets: the process still proposes candidates, and the predictor, fitted to normal scores, judges them
-            by its mean and as many of its standard deviations as `ucb` takes.
+            by its mean and as many of its standard deviations as `ucb` takes. It learns from finished trials alone, and
+            not from several budgets.
         prefilter: Scores architectures before any training, larger is better, or is the name of a zero-cost proxy, for
             networks of the digits' size: of the few best candidates the half that it likes least is passed over.
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
@@ -125,10 +127,13 @@ class LatentBOSampler(LatentSampler):
         seed: int | None = None,
     ) -> None:
         if isinstance(predictor, str):
+            check_judge(predictor)
             predictor = make_predictor(predictor, space, encoder=own_autoencoder(encoder), seed=seed or 0)
         self.judging = predictor if isinstance(predictor, Predictor) else None
         if self.judging is not None:
             check_predictor(self.judging)
+            if retrain_every is not None:
+                raise ValueError("Expected retrain_every to be None beside a predictor, which keeps its encoder")
         self.prefilter = proxy_scores_of(space, prefilter) if isinstance(prefilter, str) else prefilter
         super().__init__(
             space,
@@ -227,6 +232,8 @@ class LatentBOSampler(LatentSampler):
         if self.acquisition == "thompson":
             # BoTorch draws no paths of a process of several budgets.
             raise ValueError("Expected acquisition ucb, log-ei or log-nei where trials have budgets, but got thompson")
+        if self.judging is not None:
+            raise ValueError("Expected no predictor where trials have budgets: it learns from one budget only")
         told = history.by_budget()
         known = {**history.running, **{key: one.architecture for key, one in history.finished.items()}}
         points = [self.encoded({key: known[key] for key in reached}) for reached in told.values()]

@@ -48,6 +48,8 @@ def test_a_comparison_leaves_figures_that_a_second_run_repeats_byte_for_byte(tmp
         (("p201", "--methods", "nosuchmethod"), "Expected a sampler out of latent-bo"),
         (("p201", "--methods", ","), "expected names out of latent-bo"),
         (("p201", "--encoder", "mine"), "expected SPACE=ENCODER"),
+        (("p201", "--encoder", "nasbench2o1=mine"), "expected a space of nasbench201"),
+        (("p201", "--methods", "latent-joint"), "latent-joint searches hyperparameters"),
     ],
 )
 def test_wrong_usage_is_refused(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:

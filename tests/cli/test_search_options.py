@@ -58,6 +58,7 @@ def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
         (("--fidelity", "halving", "--minimize", "macs"), "--fidelity compares candidates by one objective"),
         (("--fidelity", "halving", "--at-most", "macs=3"), "--fidelity compares candidates by their values alone"),
         (("--fidelity", "halving", "--sampler", "latent-bo:acquisition=thompson"), "Thompson sampling learns from one"),
+        (("--fidelity", "halving", "--sampler", "latent-bo:predictor=gp"), "a predictor that judges candidates learns"),
     ):
         wrong = run("search", "nasbench101", *settings, *options, "--out", tmp_path / "wrong")
         assert wrong.exit_code == 2

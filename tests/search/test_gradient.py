@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -77,3 +80,21 @@ def test_a_performance_head_is_climbed(space: Space) -> None:
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(lambda trial: score(space.suggest(trial)), n_trials=7)
     assert {trial.user_attrs["graphnas:source"] for trial in study.trials[4:]} <= {"gradient", "edit"}
+
+
+def test_a_list_of_candidates_is_all_that_is_proposed(space: Space, encoder: NearestCell) -> None:
+    listed = space.sample(30, np.random.default_rng(3))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = GradientSearchSampler(space, encoder, candidates=listed, n_startup_trials=6, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda trial: score(space.suggest(trial)), n_trials=14)
+    hashes = [trial.user_attrs["graphnas:hash"] for trial in study.trials]
+    assert len(set(hashes)) == 14
+    assert set(hashes) <= set(space.hashes(listed))
+    assert [trial.user_attrs["graphnas:source"] for trial in study.trials[6:]] == ["gradient"] * 8
+
+
+def test_a_weight_must_be_a_finite_number(space: Space, encoder: NearestCell) -> None:
+    for kappa in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="Expected kappa to be a finite number of at least 0"):
+            GradientSearchSampler(space, encoder, kappa=kappa)

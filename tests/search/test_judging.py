@@ -99,5 +99,8 @@ def test_predictors_that_need_more_are_refused() -> None:
             ValueError, match=f"learns from architectures and their values, but this one needs {missing}"
         ):
             LatentBOSampler(SPACE, ENCODER, predictor=make_predictor(name, SPACE))
-    with pytest.raises(ValueError, match="Expected a predictor out of"):
-        LatentBOSampler(SPACE, ENCODER, predictor="oracle")
+    for name in ("oracle", "snip", "omni-ngboost"):
+        with pytest.raises(ValueError, match=rf"Expected a predictor out of mlp, .*latent-trees, but got '{name}'"):
+            LatentBOSampler(SPACE, ENCODER, predictor=name)
+    with pytest.raises(ValueError, match="Expected retrain_every to be None beside a predictor"):
+        LatentBOSampler(SPACE, ENCODER, predictor="random-forest", retrain_every=5)
