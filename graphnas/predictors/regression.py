@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from graphnas.cell import CellArrays
 from graphnas.predictors.encodings import Encoding, cells_of, count
 from graphnas.predictors.further import FurtherFeatures
 from graphnas.predictors.protocol import Architectures, FloatArray, Info, Prediction, Predictor
@@ -121,8 +122,8 @@ def check_targets(targets: FloatArray, n: int) -> FloatArray:
     return y
 
 
-def chunks(space: Space, architectures: Architectures) -> Iterator[tuple[slice, Architectures]]:
-    """Rows and architectures, so many at a time that their features fit into memory."""
+def chunks(space: Space, architectures: Architectures) -> Iterator[tuple[slice, CellArrays]]:
+    """Rows and cells of architectures, so many at a time that their features fit into memory."""
     cells, parts = cells_of(space, architectures), len(space.cell_names)
     for start in range(0, max(cells.n // parts, 1), _CHUNK):
         yield slice(start, start + _CHUNK), cells.take(slice(start * parts, (start + _CHUNK) * parts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from graphnas.predictors.protocol import Architectures, Info, Needs, Prediction, Predictor, unsure
 
 
@@ -19,6 +21,5 @@ class ScorePredictor(Predictor):
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
         """The scores as they are; NaN where one is not finite."""
         del architectures
-        scores = (info or Info()).score(self.name).astype(float)
-        scores[~(abs(scores) < float("inf"))] = float("nan")
-        return unsure(scores)
+        scores = (info or Info()).score(self.name)
+        return unsure(np.where(np.isfinite(scores), scores, np.nan))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from graphnas.cell import Architecture
 from graphnas.predictors.encodings import encoding
+from graphnas.predictors.perceptrons import Perceptrons
 from graphnas.search.pool import FloatArray, PoolSampler
 
 _MEMBERS = 5  # networks of the ensemble
@@ -42,7 +41,7 @@ class BananasSampler(PoolSampler):
         """An ensemble of networks that differ in their first weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            ensemble = _Ensemble(features.shape[1])
+            ensemble = Perceptrons(_MEMBERS, [features.shape[1], *[_WIDTH] * _LAYERS, 1])
         x, y = torch.from_numpy(features).float(), torch.from_numpy(scores).float()
         optimizer = torch.optim.Adam(ensemble.parameters(), lr=_LEARNING_RATE)
         for _ in range(_STEPS):
@@ -58,22 +57,3 @@ class BananasSampler(PoolSampler):
             predicted = model(torch.from_numpy(features).float()).double().numpy()
         drawn: FloatArray = predicted.mean(0) + predicted.std(0) * rng.standard_normal(len(features))
         return drawn
-
-
-class _Ensemble(nn.Module):
-    """Several perceptrons at once: `n x f` features to `members x n` predictions."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        sizes = [features, *[_WIDTH] * _LAYERS, 1]
-        pairs = list(itertools.pairwise(sizes))
-        self.weights = nn.ParameterList(
-            torch.randn(_MEMBERS, before, after) * (2 / before) ** 0.5 for before, after in pairs
-        )
-        self.biases = nn.ParameterList(torch.zeros(_MEMBERS, 1, after) for _, after in pairs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = x.expand(_MEMBERS, *x.shape)
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, torch.relu(hidden) if number else hidden, weight)
-        return hidden[..., 0]

@@ -93,7 +93,7 @@ class Ensemble(ABC):
         """`members x n` predictions."""
         parts = []
         for _, part in chunks(self.space, cells):
-            x = self._inputs(part)  # type: ignore[arg-type]
+            x = self._inputs(part)
             parts.append(np.stack([self._predict_member(member, x) for member in self.members]))
         return np.concatenate(parts, axis=1) * self.scale + self.centre
 
