@@ -102,6 +102,15 @@ class SparseProcess:
             a = self._whitened(self.z)
             self.gram = torch.eye(len(self.inducing)).double() + a @ a.mT / self.noise
             self.sums = a @ (self.y - self.constant) / self.noise
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Weights of kernel values in the mean, and of their products in the variance."""
+        identity = torch.eye(len(self.inducing)).double()
+        whitening = torch.linalg.solve_triangular(self.root, identity, upper=False)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.gram))
+        self.weights = whitening.mT @ (inverse @ self.sums)
+        self.explained = whitening.mT @ (identity - inverse) @ whitening
 
     def _kernel(self, z: Tensor) -> Tensor:
         """`m x n` covariances of the inducing points with others."""
@@ -114,13 +123,9 @@ class SparseProcess:
 
     def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """`n` predicted means and standard deviations of the function."""
-        a = self._whitened(z)
-        factor = torch.linalg.cholesky(self.gram)
-        projected = torch.linalg.solve_triangular(factor, a, upper=False)
-        sums = torch.linalg.solve_triangular(factor, self.sums[:, None], upper=False)
-        mean = self.constant + (projected * sums).sum(0)
-        variance = self.base.outputscale.detach() - a.square().sum(0) + projected.square().sum(0)
-        return mean, variance.clamp_min(1e-12).sqrt()
+        kernel = self._kernel(z)
+        variance = self.base.outputscale.detach() - (kernel * (self.explained @ kernel)).sum(0)
+        return self.constant + kernel.mT @ self.weights, variance.clamp_min(1e-12).sqrt()
 
     def believe(self, point: Tensor) -> None:
         """Count a point as observed at its predicted mean."""
@@ -129,6 +134,7 @@ class SparseProcess:
             a = self._whitened(point)
             self.gram += a @ a.mT / self.noise
             self.sums += a[:, 0] * (mean - self.constant) / self.noise
+            self._prepare()
 
     def promising(self, low: Tensor, high: Tensor, generator: torch.Generator) -> Tensor:
         """`1 x d` maximum of expected improvement over a random grid, refined by gradient in the box."""
