@@ -11,7 +11,7 @@ draws the same number of points uniformly from the box.
   trained supernet; here a Gaussian process on the one-hot graph, fitted to 1,000 measured architectures and given
   5,000, stands in for these weights, so values are predictions.
 
-The bound of the sparse process is maximised over at most 2,000 random points (Titsias 2009), where the program takes
+The bound of the sparse process is maximised over at most 1,000 random points (Titsias 2009), where the program takes
 minibatches; what is predicted follows from all points.
 
     graphnas train nasbench101 --model svge --minutes 30 --out svge
@@ -54,7 +54,7 @@ from graphnas.spaces import Space
 
 ROUNDS, BATCH = 10, 50
 INDUCING, STEPS, STEP_SIZE = 500, 100, 5e-4
-BOUND = 2_000  # points that the bound is maximised over
+BOUND = 1_000  # points that the bound is maximised over
 GRID, REFINEMENTS = 10_000, 20
 DECODINGS = 500
 START = 1_000  # random cells of NAS-Bench-101
