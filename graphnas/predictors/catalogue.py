@@ -65,10 +65,14 @@ def _forest(space: Space, encoder: CellAutoencoder | None, seed: int) -> Predict
     return EstimatorPredictor(space, encoding(space, "adjacency"), forest)
 
 
+def _boosted(seed: int, **settings: float) -> Any:
+    """XGBoost with 500 trees of depth 6."""
+    regressor = _package("xgboost").XGBRegressor
+    return regressor(n_estimators=500, max_depth=6, n_jobs=1, random_state=seed, **settings)
+
+
 def _xgboost(space: Space, encoder: CellAutoencoder | None, seed: int) -> Predictor:
-    model = _package("xgboost").XGBRegressor(
-        n_estimators=500, max_depth=6, learning_rate=0.3, n_jobs=1, random_state=seed
-    )
+    model = _boosted(seed, learning_rate=0.3)
     return EstimatorPredictor(space, encoding(space, "adjacency"), model)
 
 
@@ -104,15 +108,7 @@ def _latent_trees(space: Space, encoder: CellAutoencoder | None, seed: int) -> P
     def long(architectures: Architectures) -> FloatArray:
         return np.column_stack([one(architectures) for one in (latents, flow, hand_made)])
 
-    model = _package("xgboost").XGBRegressor(
-        n_estimators=500,
-        max_depth=6,
-        learning_rate=0.05,
-        colsample_bytree=0.3,
-        subsample=0.8,
-        n_jobs=1,
-        random_state=seed,
-    )
+    model = _boosted(seed, learning_rate=0.05, colsample_bytree=0.3, subsample=0.8)
     members = [ProcessPredictor(space, short, seed=seed), EstimatorPredictor(space, long, model)]
     return NormalScoredPredictor(AveragedPredictor(members))
 

@@ -39,17 +39,15 @@ def test_every_setting_that_makes_a_difference_is_tried_once(data: PredictionDat
     # Forty trainings of unknown cost count one each; what is scored takes the time of building a network.
     assert 40 < by["random-forest", 40, 0].initialisation < 45
     assert by["macs", 0, 0].initialisation == 0
-    assert by["macs", 0, 0].query > 1e-4 > 0
+    assert by["macs", 0, 0].query > 1e-4
     assert by["random-forest", 40, 0].measures["kendall"] > 0.2
     assert by["macs", 0, 0].measures != by["macs", 0, 1].measures
-    # A second run goes on where the first one was.
+    # A second run does what is missing alone: here the trial whose line is torn.
     path.write_text(path.read_text()[:-20])
-    again = run_grid(data, replace(GRID, seeds=(0,)), path, progress=lambda *one: told.append(("again", 0, 0)))
-    assert [one.measures for one in again if one.predictor != "bonas"] == [
-        one.measures for one in trials if one.seed == 0 and one.predictor != "bonas"
-    ]
-    assert len(told) <= 11
-    assert len(read_trials(path)) == 10 or len(read_trials(path)) == 9
+    again = run_grid(data, GRID, path, progress=lambda *one: told.append(("again", 0, 0)))
+    assert [one.measures for one in again] == [one.measures for one in trials]
+    assert told[10:] == [("again", 0, 0)]
+    assert len(read_trials(path)) == 10
 
 
 def test_the_same_architectures_are_asked_about(data: PredictionData) -> None:
