@@ -23,13 +23,13 @@ import numpy as np
 
 from graphnas.bench.compare import encoder_digest
 from graphnas.bench.lines import whole_lines
-from graphnas.bench.prediction_data import IntArray, PredictionData, prediction_data
+from graphnas.bench.network_scores import NetworkScores
+from graphnas.bench.prediction_data import PredictionData, prediction_data
+from graphnas.bench.prediction_rows import SETTINGS
 from graphnas.encoders import CellAutoencoder
 from graphnas.engines import LocalProcesses
-from graphnas.evaluate import EvaluationFailed, ProxyEvaluator
 from graphnas.predictors import MEASURES, PREDICTORS, Needs, make_predictor, prediction_measures
 from graphnas.predictors.protocol import FloatArray
-from graphnas.proxies import PROXIES
 
 TRAIN_SIZES = (10, 30, 100, 300, 1_000)
 """Numbers of trained architectures that are usual."""
@@ -51,19 +51,22 @@ class Trial:
     seed: int
     test_size: int
     """Architectures asked about, but for predictors of `FEWER`."""
+    setting: str
+    """One of `SETTINGS`."""
     encoder: str | None
     """Digest of the encoder's weights, of predictors that look at latent means."""
     measures: dict[str, float]
     """`MEASURES`."""
     initialisation: float
-    """Seconds of the trainings learned from and of the fit; trainings of unknown cost count one each."""
+    """Seconds of the trainings learned from, of a supernet and of the fit; trainings of unknown cost count one each."""
     query: float
     """Seconds of one prediction, with the epochs seen and the scores."""
 
     @property
-    def key(self) -> tuple[str, str, int, int, int, int, str | None]:
+    def key(self) -> tuple[str, str, int, int, int, int, str, str | None]:
         """What tells a trial from others."""
-        return self.data, self.predictor, self.train_size, self.epochs, self.seed, self.test_size, self.encoder
+        asked = self.test_size, self.setting
+        return self.data, self.predictor, self.train_size, self.epochs, self.seed, *asked, self.encoder
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Grid:
     seeds: tuple[int, ...]
     test: int
     """Architectures that are asked about."""
+    setting: str = "random"
+    """One of `SETTINGS`."""
 
     def settings(self, data: PredictionData, needs: Mapping[str, Needs]) -> list[tuple[str, int, int, int]]:
         """Predictor, train size, epochs and seed of all trials; a setting that makes no difference is 0.
@@ -96,43 +101,14 @@ class Grid:
                 if curve not in data.curves:
                     raise ValueError(f"{name} needs the curve {curve}, which {data.name} does not have")
             for score in needs[name].scores:
-                if score not in PROXIES or data.task is None:
-                    raise ValueError(f"{name} needs the score {score}, which the networks of {data.name} have not")
+                try:
+                    NetworkScores(data, 0).check(score)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
             sizes = self.train_sizes if needs[name].targets else (0,)
             epochs = [e for e in self.epochs if e >= needs[name].fewest_epochs] if needs[name].curves else [0]
             found += [(name, size, e, seed) for size in sizes for e in epochs for seed in self.seeds]
         return found
-
-
-class Scores:
-    """Scores of untrained networks by row, computed when first asked for, with the seconds that one takes."""
-
-    def __init__(self, data: PredictionData, seed: int) -> None:
-        self.data, self.seed = data, seed
-        self._known: dict[str, dict[int, float]] = {}
-        self.seconds: dict[str, list[float]] = {}
-
-    def of(self, names: Sequence[str], rows: IntArray) -> tuple[dict[str, FloatArray], float]:
-        """`n` scores by name, NaN where a network has none, and the mean seconds of all of them."""
-        return {name: self._scores(name, rows) for name in names}, sum(
-            float(np.mean(self.seconds[name])) for name in names
-        )
-
-    def _scores(self, name: str, rows: IntArray) -> FloatArray:
-        known = self._known.setdefault(name, {})
-        new = np.array([row for row in rows.tolist() if row not in known], dtype=np.int64)
-        if new.size:
-            assert self.data.task is not None
-            evaluator = ProxyEvaluator(self.data.space, name, self.data.task, sizes=self.data.sizes)
-            architectures = self.data.space.from_arrays(self.data.architectures(new))
-            for row, architecture in zip(new.tolist(), architectures, strict=True):
-                clock = time.process_time()
-                try:
-                    known[row] = evaluator.evaluate(architecture, seed=self.seed).value
-                except EvaluationFailed:
-                    known[row] = math.nan
-                self.seconds.setdefault(name, []).append(time.process_time() - clock)
-        return np.array([known[row] for row in rows.tolist()])
 
 
 def run_grid(
@@ -166,7 +142,7 @@ def run_grid(
     needs = {name: make_predictor(name, data.space, encoder=loaded).needs for name in grid.predictors}
     digest = encoder_digest(encoder) if loaded is not None else None
     wanted = {
-        (data.name, *setting, grid.test, digest if latent[setting[0]] else None): setting
+        (data.name, *setting, grid.test, grid.setting, digest if latent[setting[0]] else None): setting
         for setting in grid.settings(data, needs)
     }
     known = {trial.key: trial for trial in read_trials(path)}
@@ -175,7 +151,9 @@ def run_grid(
     path.parent.mkdir(parents=True, exist_ok=True)
     with LocalProcesses(processes) as pool:
         futures = [
-            pool.submit(_run, data.name, *setting, grid.test, encoder if latent[setting[0]] else None, key[-1])
+            pool.submit(
+                _run, data.name, *setting, grid.test, grid.setting, encoder if latent[setting[0]] else None, key[-1]
+            )
             for key, setting in left
         ]
         for number, future in enumerate(as_completed(futures), start=1):
@@ -188,55 +166,51 @@ def run_grid(
     return [known[key] for key in wanted]
 
 
-@functools.cache
-def _data(name: str) -> PredictionData:
-    return prediction_data(name)
-
-
 @functools.lru_cache(maxsize=1)
-def _scores(name: str, seed: int) -> Scores:
-    return Scores(_data(name), seed)
+def _scores(name: str, seed: int) -> NetworkScores:
+    return NetworkScores(prediction_data(name), seed)
 
 
 @functools.cache
 def _encoder(name: str, space: str) -> CellAutoencoder:
-    return CellAutoencoder.from_pretrained(name, space=_data(space).space)
+    return CellAutoencoder.from_pretrained(name, space=prediction_data(space).space)
 
 
 def _run(
-    source: str, name: str, size: int, epochs: int, seed: int, test: int, encoder: str | None, digest: str | None
+    source: str,
+    name: str,
+    size: int,
+    epochs: int,
+    seed: int,
+    test: int,
+    setting: str,
+    encoder: str | None,
+    digest: str | None,
 ) -> Trial:
-    data, scores = _data(source), _scores(source, seed)
-    train, asked = _rows(data, size, test, seed)
+    data, scores = prediction_data(source), _scores(source, seed)
+    train, asked = SETTINGS[setting](source, size, test, seed)
     asked = asked[: FEWER.get(name, len(asked))]
     placed = None if encoder is None else _encoder(encoder, source)
     predictor = make_predictor(name, data.space, encoder=placed, seed=seed)
     needs = predictor.needs
-    initialisation, score_seconds = 0.0, 0.0
+    initialisation = 0.0
     # What makes a model slow or makes warnings is not what is measured.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if needs.targets:
-            known, _ = scores.of(needs.scores, train)
+            known = scores.of(needs.scores, train)
             clock = time.process_time()
             predictor.fit(data.architectures(train), data.targets[train], data.info(train, epochs or None, known))
             initialisation = float(data.cost(train).sum()) + time.process_time() - clock
-        told, score_seconds = scores.of(needs.scores, asked)
+        told = scores.of(needs.scores, asked)
         clock = time.process_time()
         predicted = predictor.predict(data.architectures(asked), data.info(asked, epochs or None, told))
-        query = (time.process_time() - clock) / len(asked) + score_seconds
+        query = (time.process_time() - clock) / len(asked) + scores.query(needs.scores)
+    initialisation += scores.initialisation(needs.scores)
     if epochs and data.epochs is not None:
         query += float(data.cost(asked).mean()) * epochs / data.epochs
     measures = prediction_measures(predicted.mean, data.targets[asked])
-    return Trial(data.name, name, size, epochs, seed, test, digest, measures, initialisation, query)
-
-
-def _rows(data: PredictionData, size: int, test: int, seed: int) -> tuple[IntArray, IntArray]:
-    """Rows to learn from and to ask about."""
-    order = np.random.default_rng(seed).permutation(data.train)
-    if data.test is None:
-        return order[test : test + size], order[:test]
-    return order[:size], np.random.default_rng((seed, 1)).permutation(data.test)[:test]
+    return Trial(data.name, name, size, epochs, seed, test, setting, digest, measures, initialisation, query)
 
 
 def read_trials(path: Path) -> list[Trial]:

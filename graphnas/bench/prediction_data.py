@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -141,6 +142,7 @@ PREDICTION_DATA: dict[str, Callable[[], PredictionData]] = {
 """By name; all but the first need a table in the data folder."""
 
 
+@functools.cache
 def prediction_data(name: str) -> PredictionData:
     """Architectures to compare predictors on.
 

@@ -76,6 +76,13 @@ def bench(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Draws of architectures.")] = 10,
     first_seed: Annotated[int, typer.Option("--first-seed", min=0, help="Seed of the first draw.")] = 0,
     test: Annotated[int, typer.Option("--test", min=3, help="Architectures that are asked about.")] = 200,
+    setting: Annotated[
+        str,
+        typer.Option(
+            "--setting",
+            help="random: all are drawn at random. mutation: asked about children of good ones, fitted to neighbours.",
+        ),
+    ] = "random",
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="Name or folder of an encoder; the space's own if not given.")
     ] = None,
@@ -96,6 +103,7 @@ def bench(
     from graphnas import studies
     from graphnas.bench.prediction import Grid, run_grid, summarise
     from graphnas.bench.prediction_data import PREDICTION_DATA, prediction_data
+    from graphnas.bench.prediction_rows import SETTINGS
     from graphnas.predictors import PREDICTORS
     from graphnas.report.bench_figures import budget_map
 
@@ -105,6 +113,8 @@ def bench(
     unknown = [name for name in names if name not in PREDICTORS]
     if unknown or not names:
         raise typer.BadParameter(f"--predictors: expected names out of {', '.join(PREDICTORS)}, but got {predictors!r}")
+    if setting not in SETTINGS:
+        raise typer.BadParameter(f"--setting: expected {' or '.join(SETTINGS)}, but got {setting!r}")
     sizes = _numbers("--train-sizes", train_sizes, 2)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +123,7 @@ def bench(
         seen = _usual(source.epochs) if epochs is None else _numbers("--epochs", epochs, 1)
         if source.epochs is not None and max(seen) > source.epochs:
             raise typer.BadParameter(f"--epochs: a training has {source.epochs}, but got {max(seen)}")
-        grid = Grid(names, sizes, seen, tuple(range(first_seed, first_seed + seeds)), test)
+        grid = Grid(names, sizes, seen, tuple(range(first_seed, first_seed + seeds)), test, setting)
         with progress_lines(_line) as progress:
             trials = run_grid(
                 source, grid, out / "trials.jsonl", encoder=encoder, processes=processes, progress=progress
@@ -121,7 +131,7 @@ def bench(
     except (FileNotFoundError, ImportError, ValueError) as error:
         raise BadData(str(error)) from None
     rows = summarise(trials)
-    report = {"data": data, "title": source.title, "test": test, "rows": rows}
+    report = {"data": data, "title": source.title, "test": test, "setting": setting, "rows": rows}
     with writing(out):
         studies.write_text(out / "results.json", json.dumps(report | {"environment": studies.environment(first_seed)}))
         unit = "s" if source.seconds is not None else "trainings and s"

@@ -83,8 +83,8 @@ def search(
         typer.Option(
             "--sampler",
             help="What proposes cells: latent-bo (latent-pareto for several objectives, latent-joint with --joint) if "
-            "not given, gradient, random, evolution, local-search, feature-bo, bananas, npenas, forest, xgboost, bohb, "
-            "tpe or nsga2; settings follow, as in latent-bo:acquisition=log-ei.",
+            "not given, gradient, random, evolution, local-search, feature-bo, bananas, npenas, guided, forest, "
+            "xgboost, bohb, tpe or nsga2; settings follow, as in latent-bo:acquisition=log-ei.",
         ),
     ] = None,
     encoder: Annotated[

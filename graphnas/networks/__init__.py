@@ -8,6 +8,7 @@ from graphnas.networks.enas import ENASNetwork, ENASSkeleton
 from graphnas.networks.export import export_source
 from graphnas.networks.nasbench201 import NASBench201Network, NASBench201Skeleton
 from graphnas.networks.operations import MODULES, make_operation, make_operations
+from graphnas.networks.shared_weights import SharedWeights
 from graphnas.networks.skeleton import NetworkSpace, Skeleton, vocabulary
 from graphnas.networks.stacked import StackedNetwork, StackedSkeleton
 
@@ -22,6 +23,7 @@ __all__ = [
     "NASBench201Skeleton",
     "Network",
     "NetworkSpace",
+    "SharedWeights",
     "Skeleton",
     "StackedNetwork",
     "StackedSkeleton",

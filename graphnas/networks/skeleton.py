@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +12,9 @@ from torch import nn
 
 from graphnas.cell import OUTPUT, Cell, is_input
 from graphnas.networks.operations import Operation
+
+OPERATION = re.compile(r"(?:.*\.)?(?:vertex|layer)\d+")
+"""Names of the modules in a network that are operations of a cell."""
 
 VertexList = list[tuple[str, list[int]]]
 """A cell as modules know it: for each vertex its operation and the vertices that feed it."""

@@ -6,6 +6,7 @@ from graphnas.search.bohb import BOHBSampler
 from graphnas.search.evolution import RegularizedEvolutionSampler
 from graphnas.search.feature_bo import FeatureBOSampler
 from graphnas.search.gradient import Ascended, GradientSearchSampler, gradient_search
+from graphnas.search.guided import PredictorGuidedSampler
 from graphnas.search.joint_bo import LatentJointSampler
 from graphnas.search.latent_bo import LatentBOSampler
 from graphnas.search.local_search import LocalSearchSampler
@@ -30,6 +31,7 @@ __all__ = [
     "LocalSearchSampler",
     "NPENASSampler",
     "PoolSampler",
+    "PredictorGuidedSampler",
     "RandomCellSampler",
     "RegularizedEvolutionSampler",
     "TreeEnsembleSampler",

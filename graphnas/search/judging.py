@@ -12,7 +12,7 @@ from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.protocol import Encoder
 from graphnas.evaluate import EvaluationFailed, ProxyEvaluator
 from graphnas.predictors.catalogue import PREDICTORS
-from graphnas.predictors.protocol import FloatArray, Predictor
+from graphnas.predictors.protocol import Architectures, FloatArray, Predictor
 from graphnas.spaces import Space
 
 ScoreArchitectures = Callable[[Sequence[Architecture]], Sequence[float]]
@@ -57,7 +57,7 @@ def own_autoencoder(encoder: Encoder) -> CellAutoencoder | None:
     return encoder if isinstance(encoder, CellAutoencoder) else None
 
 
-def upper_bounds(predictor: Predictor, architectures: Sequence[Architecture], weight: float) -> FloatArray:
+def upper_bounds(predictor: Predictor, architectures: Architectures, weight: float | FloatArray) -> FloatArray:
     """`n` means plus so many standard deviations, none where there are no deviations; the worst where none is known."""
     mean, std = predictor.predict(architectures)
     bounds = mean + weight * np.where(np.isfinite(std), std, 0.0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphnas.cell import Architecture
-from graphnas.search.pool import FloatArray, PoolSampler
+from graphnas.search.pool import FloatArray, PoolSampler, flat_cells
 from graphnas.spaces import Space
 
 _WIDTH, _LAYERS = 32, 3
@@ -34,10 +34,7 @@ class NPENASSampler(PoolSampler):
 
     def encode(self, architectures: Sequence[Architecture]) -> FloatArray:
         """Labels and edges of canonical cells, flat."""
-        topology = self.space.topology
-        cells = topology.canonical(self.space.to_arrays(architectures)).padded(topology.max_vertices)
-        flat = np.concatenate([cells.ops, cells.adjacency.reshape(cells.n, -1)], axis=1)
-        return flat.reshape(len(architectures), -1).astype(np.float64)
+        return flat_cells(self.space, architectures)
 
     def fit(self, features: FloatArray, scores: FloatArray, seed: int) -> Any:
         """A graph network fitted to all observations at once."""

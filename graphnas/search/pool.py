@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from graphnas.cell import Architecture
+from graphnas.cell import Architecture, CellArrays
 from graphnas.predictors.gaussian_process import ModelFittingError, normal_scores
 from graphnas.search.sampler import CandidateList, CellSampler, History, Proposal
 from graphnas.spaces import Space
@@ -126,6 +126,22 @@ class PoolSampler(CellSampler):
         if new:
             self._features.update(zip(new, self.encode(list(new.values())), strict=True))
         return np.stack([self._features[key] for key in architectures])
+
+
+def flat_cells(space: Space, architectures: Sequence[Architecture]) -> FloatArray:
+    """`n x f` labels and edges of canonical cells."""
+    topology = space.topology
+    cells = topology.canonical(space.to_arrays(architectures)).padded(topology.max_vertices)
+    flat = np.concatenate([cells.ops, cells.adjacency.reshape(cells.n, -1)], axis=1)
+    return flat.reshape(len(architectures), -1).astype(np.float64)
+
+
+def cells_of(space: Space, flat: FloatArray) -> CellArrays:
+    """Inverse of `flat_cells`."""
+    v = space.topology.max_vertices
+    rows = flat.reshape(len(flat) * len(space.cell_names), -1)
+    ops = rows[:, :v].astype(np.int8)
+    return CellArrays(ops, rows[:, v:].reshape(-1, v, v) > 0, (ops >= 0).sum(1).astype(np.int8))
 
 
 def expected_improvement(mean: FloatArray, deviation: FloatArray, best: float) -> FloatArray:

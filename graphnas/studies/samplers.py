@@ -16,7 +16,7 @@ from graphnas.studies.settings import CONFIG, load_candidates, load_encoder, loa
 if TYPE_CHECKING:
     from graphnas.spaces import HyperparameterSpace, Space
 
-LATENT_SAMPLERS = ("latent-bo", "latent-pareto", "latent-joint", "gradient")
+LATENT_SAMPLERS = ("latent-bo", "latent-pareto", "latent-joint", "gradient", "guided")
 """Those that need an encoder."""
 
 SAMPLERS = (
@@ -61,6 +61,7 @@ _KINDS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "int": ("a whole number", int),
     "float": ("a number", (int, float)),
     "str": ("text", str),
+    "Predictor | str": ("the name of a predictor", str),
     "FitProcess | Predictor | str": ("the name of a predictor", str),
     "ScoreArchitectures | str": ("the name of a zero-cost proxy", str),
     "Sequence[str]": ("names with + between them", str),
@@ -217,6 +218,7 @@ def _sampler_class(kind: str) -> Any:
         "feature-bo": search.FeatureBOSampler,
         "bananas": search.BananasSampler,
         "npenas": search.NPENASSampler,
+        "guided": search.PredictorGuidedSampler,
         "forest": search.TreeEnsembleSampler,
         "xgboost": search.TreeEnsembleSampler,
         "bohb": search.BOHBSampler,

@@ -5,15 +5,13 @@ The network itself stays what is exported.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphnas.networks.build import initialise
-
-_OPERATION = re.compile(r"(?:.*\.)?(?:vertex|layer)\d+")
+from graphnas.networks.skeleton import OPERATION
 
 
 class DroppedPaths:
@@ -33,7 +31,7 @@ class DroppedPaths:
         self._handles = [
             module.register_forward_hook(self._drop)
             for name, module in network.named_modules()
-            if _OPERATION.fullmatch(name) and not isinstance(module, nn.Identity)
+            if OPERATION.fullmatch(name) and not isinstance(module, nn.Identity)
         ]
 
     def remove(self) -> None:

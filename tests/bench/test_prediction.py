@@ -9,6 +9,7 @@ import pytest
 
 from graphnas.bench.prediction import Grid, Trial, best_by_budget, read_trials, run_grid, summarise
 from graphnas.bench.prediction_data import PredictionData, prediction_data
+from graphnas.bench.prediction_rows import mutated_rows
 from graphnas.predictors import MEASURES, Needs
 
 GRID = Grid(("random-forest", "macs", "bonas"), (10, 40), (1,), (0, 1), 30)
@@ -24,7 +25,7 @@ def data() -> PredictionData:
 
 def trial(predictor: str, initialisation: float, query: float, kendall: float, seed: int = 0) -> Trial:
     measures = dict.fromkeys(MEASURES, 0.0) | {"kendall": kendall}
-    return Trial("digits101", predictor, 10, 0, seed, 30, None, measures, initialisation, query)
+    return Trial("digits101", predictor, 10, 0, seed, 30, "random", None, measures, initialisation, query)
 
 
 def test_every_setting_that_makes_a_difference_is_tried_once(data: PredictionData, tmp_path: Path) -> None:
@@ -57,11 +58,11 @@ def test_the_same_architectures_are_asked_about(data: PredictionData) -> None:
 
 
 def test_what_the_data_does_not_have_is_refused(data: PredictionData, tmp_path: Path) -> None:
-    needs = {"sotl": Needs(targets=False, curves=("train_loss",)), "rsws": Needs(targets=False, scores=("rsws",))}
+    needs = {"sotl": Needs(targets=False, curves=("train_loss",)), "x": Needs(targets=False, scores=("luck",))}
     with pytest.raises(ValueError, match="sotl needs the curve train_loss, which nasbench201 does not have"):
         replace(GRID, predictors=("sotl",)).settings(data, needs)
-    with pytest.raises(ValueError, match="rsws needs the score rsws, which the networks of nasbench201 have not"):
-        replace(GRID, predictors=("rsws",)).settings(data, needs)
+    with pytest.raises(ValueError, match="x: the networks of nasbench201 have no score luck"):
+        replace(GRID, predictors=("x",)).settings(data, needs)
     with pytest.raises(ValueError, match="Expected train sizes of at most 6,436, but got 10,000"):
         replace(GRID, train_sizes=(10_000,)).settings(data, needs)
     (tmp_path / "trials.jsonl").write_text('{"data": 1}\n')
@@ -89,6 +90,30 @@ def test_the_best_that_two_budgets_allow() -> None:
         [("cheap", 0.2), ("trained", 0.5)],
         [("cheap", 0.2), ("dear", 0.8)],
     ]
+
+
+def test_children_of_good_architectures_are_asked_about(data: PredictionData) -> None:
+    learned, asked = mutated_rows("nasbench201", 300, 60, 3)
+    fewer, same = mutated_rows("nasbench201", 40, 60, 3)
+    assert (asked == same).all()
+    assert (learned[:40] == fewer).all()
+    assert len(set(learned.tolist()) | set(asked.tolist())) == 360
+    assert data.targets[asked].mean() > data.targets.mean()
+    near = {key for child in data.space.from_arrays(data.architectures(asked)) for key in
+            data.space.hashes(data.space.neighbours(child))}  # fmt: skip
+    assert near >= set(data.space.hashes(data.architectures(learned)))
+    with pytest.raises(ValueError, match=r"Expected at most \d+ neighbours of nasbench201 to learn from, but got 6000"):
+        mutated_rows("nasbench201", 6000, 10, 3)
+
+
+def test_the_mutation_setting_is_a_trial_of_its_own(data: PredictionData, tmp_path: Path) -> None:
+    grid = replace(GRID, predictors=("random-forest",), train_sizes=(40,), seeds=(0,))
+    path = tmp_path / "trials.jsonl"
+    (one,) = run_grid(data, grid, path)
+    (other,) = run_grid(data, replace(grid, setting="mutation"), path)
+    assert (one.setting, other.setting) == ("random", "mutation")
+    assert one.measures != other.measures
+    assert len(read_trials(path)) == 2
 
 
 @pytest.mark.slow
