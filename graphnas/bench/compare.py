@@ -17,6 +17,7 @@ from graphnas.bench.protocol import PROTOCOLS, Benchmark, Protocol, open_benchma
 from graphnas.bench.run import Run, run_search
 from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summary
 from graphnas.content import content_folder
+from graphnas.encoders import encoder_digest
 from graphnas.engines import LocalProcesses
 
 _SEARCHING = ("spaces", "encoders", "predictors", "search", "bench")  # parts of the library that proposals depend on
@@ -128,20 +129,6 @@ def program_digest() -> str:
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def encoder_digest(encoder: str) -> str:
-    """The first 16 hex digits of the SHA-256 that the encoder's `config.toml` has of its weights."""
-    import tomllib
-
-    folder = Path(encoder)
-    if not (folder / "config.toml").is_file():
-        folder = content_folder("encoders") / encoder
-    try:
-        digest: str = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))["sha256"][:16]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"No encoder {encoder!r}: expected a folder or a name") from None
-    return digest
 
 
 def _encoder(protocol: Protocol, method: str, encoders: dict[str, str] | None) -> str | None:

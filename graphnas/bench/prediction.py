@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from graphnas.bench.compare import encoder_digest
 from graphnas.bench.lines import whole_lines
 from graphnas.bench.network_scores import NetworkScores
 from graphnas.bench.prediction_data import PredictionData, prediction_data
 from graphnas.bench.prediction_rows import SETTINGS
-from graphnas.encoders import CellAutoencoder
+from graphnas.encoders import CellAutoencoder, encoder_digest
 from graphnas.engines import LocalProcesses
 from graphnas.predictors import MEASURES, PREDICTORS, Needs, make_predictor, prediction_measures
 from graphnas.predictors.protocol import FloatArray

@@ -56,7 +56,10 @@ def fit(
     sources: SourcesArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder of the surrogate.")],
     space: SpaceOption = None,
-    model: Annotated[str, typer.Option("--model", help="xgb, lgb (boosted trees) or gnn (graph networks).")] = "xgb",
+    model: Annotated[
+        str,
+        typer.Option("--model", help="xgb, lgb (boosted trees), gnn (graph networks) or latent-gp (latent processes)."),
+    ] = "xgb",
     metric: MetricOption = None,
     share: ShareOption = 1.0,
     members: Annotated[int, typer.Option("--members", min=1, help="Models of the ensemble.")] = 10,

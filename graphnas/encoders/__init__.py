@@ -1,6 +1,6 @@
 """A variational graph autoencoder of cells: encode, decode, fit, measure."""
 
-from graphnas.encoders.autoencoder import CellAutoencoder, kl_to_standard_normal, reparameterize
+from graphnas.encoders.autoencoder import CellAutoencoder, encoder_digest, kl_to_standard_normal, reparameterize
 from graphnas.encoders.decoder import DerivationDecoder
 from graphnas.encoders.fitting import fit
 from graphnas.encoders.graph_encoder import GraphEncoder
@@ -19,6 +19,7 @@ __all__ = [
     "DerivationDecoder",
     "GraphEncoder",
     "Recipe",
+    "encoder_digest",
     "fit",
     "graph_statistics",
     "kl_to_standard_normal",

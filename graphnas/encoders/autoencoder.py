@@ -351,13 +351,8 @@ class CellAutoencoder(nn.Module):
             FileNotFoundError: if there is no such encoder.
             ValueError: if a file is damaged or belongs to another vocabulary or format, naming file and field.
         """
-        folder = Path(name_or_path)
-        if not (folder / "config.toml").is_file():
-            folder = content_folder("encoders") / str(name_or_path)
+        folder = _folder(name_or_path)
         config_path, weights_path = folder / "config.toml", folder / "model.safetensors"
-        if not config_path.is_file():
-            known = sorted(path.parent.name for path in content_folder("encoders").glob("*/config.toml"))
-            raise FileNotFoundError(f"No encoder {str(name_or_path)!r}: expected a folder or one of {', '.join(known)}")
         try:
             config = tomllib.loads(config_path.read_text(encoding="utf-8"))
             if config["format"] != FORMAT:
@@ -394,6 +389,32 @@ class CellAutoencoder(nn.Module):
         if broken:
             raise ValueError(f"{weights_path}: {broken[0]}: holds NaN or infinity")
         return model.to(device).eval()
+
+
+def encoder_digest(name_or_path: str | Path) -> str:
+    """The first 16 hex digits of the SHA-256 of an encoder's weights, as its `config.toml` has it.
+
+    Raises:
+        FileNotFoundError: if there is no such encoder.
+    """
+    config = (_folder(name_or_path) / "config.toml").read_text(encoding="utf-8")
+    digest: str = tomllib.loads(config)["sha256"][:16]
+    return digest
+
+
+def _folder(name_or_path: str | Path) -> Path:
+    """The folder of an encoder.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    folder = Path(name_or_path)
+    if not (folder / "config.toml").is_file():
+        folder = content_folder("encoders") / str(name_or_path)
+    if not (folder / "config.toml").is_file():
+        known = sorted(path.parent.name for path in content_folder("encoders").glob("*/config.toml"))
+        raise FileNotFoundError(f"No encoder {str(name_or_path)!r}: expected a folder or one of {', '.join(known)}")
+    return folder
 
 
 def _replace(path: Path, data: bytes) -> None:

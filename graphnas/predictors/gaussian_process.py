@@ -86,11 +86,14 @@ def fit_gaussian_process(X: Tensor, Y: Tensor, *, settings: int = 0) -> Model:
     Raises:
         ModelFittingError: if no fit succeeds.
     """
+    return _fitted(unfitted_gaussian_process(X, Y, settings=settings))
+
+
+def unfitted_gaussian_process(X: Tensor, Y: Tensor, *, settings: int = 0) -> SingleTaskGP:
+    """The process that `fit_gaussian_process` fits, as its priors have it."""
     likelihood = GaussianLikelihood(**_noise())
-    model = SingleTaskGP(
-        X, Y, likelihood=likelihood, covar_module=_kernel(X.shape[-1], settings), outcome_transform=None
-    )
-    return _fitted(model)
+    covariance = _kernel(X.shape[-1], settings)
+    return SingleTaskGP(X, Y, likelihood=likelihood, covar_module=covariance, outcome_transform=None)
 
 
 def fit_budgets_process(X: Tensor, budgets: Sequence[int], Y: Tensor, *, settings: int = 0) -> Model:
@@ -209,6 +212,7 @@ __all__ = [
     "fit_budgets_process",
     "fit_gaussian_process",
     "normal_scores",
+    "unfitted_gaussian_process",
     "winsorised_scores",
     "with_input_noise",
 ]

@@ -2,7 +2,8 @@
 
 from graphnas.surrogates.archive import Archive, split
 from graphnas.surrogates.assessment import assess, held_out, leave_one_sampler_out, tune
-from graphnas.surrogates.ensemble import ENSEMBLES, Ensemble
+from graphnas.surrogates.ensemble import Ensemble
+from graphnas.surrogates.kinds import ENSEMBLES
 from graphnas.surrogates.surrogate import Surrogate, SurrogateEvaluator, fit_surrogate
 
 __all__ = [

@@ -12,7 +12,7 @@ from optuna.trial import Trial
 from graphnas.predictors import prediction_measures
 from graphnas.predictors.protocol import FloatArray
 from graphnas.surrogates.archive import Archive, split
-from graphnas.surrogates.ensemble import ENSEMBLES
+from graphnas.surrogates.kinds import ENSEMBLES
 from graphnas.surrogates.surrogate import Surrogate, fit_surrogate
 
 _FOLDS = 3

@@ -286,7 +286,3 @@ class GraphEnsemble(Ensemble):
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: expected weights of a graph network, but {error}") from None
         return network.eval()
-
-
-ENSEMBLES: dict[str, type[Ensemble]] = {one.kind: one for one in (XGBoostEnsemble, LightGBMEnsemble, GraphEnsemble)}
-"""By kind."""

@@ -20,14 +20,15 @@ from graphnas.evaluate.protocol import Report
 from graphnas.predictors.protocol import FloatArray, Prediction
 from graphnas.spaces import Space
 from graphnas.surrogates.archive import Archive
-from graphnas.surrogates.ensemble import ENSEMBLES, Ensemble
+from graphnas.surrogates.ensemble import Ensemble
+from graphnas.surrogates.kinds import ENSEMBLES
 
 FORMAT = 1
 """Of a surrogate's folder; a reader refuses others."""
 CONFIG = "surrogate.json"
 """File of a surrogate's folder that says what the other files are."""
 
-_PACKAGES = {"xgb": "xgboost-cpu", "lgb": "lightgbm", "gnn": "torch"}
+_PACKAGES = {"xgb": "xgboost-cpu", "lgb": "lightgbm", "gnn": "torch", "latent-gp": "botorch"}
 
 
 @dataclass(frozen=True)

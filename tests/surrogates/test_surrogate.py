@@ -34,7 +34,7 @@ ARCHIVE = Archive.of(
     samplers=["random"] * 80 + ["evolution"] * 50 + ["tpe"] * 30,
     seconds=np.exp(VALUES * 10),
 )
-SMALL = {"xgb": {"rounds": 60}, "lgb": {"rounds": 60}, "gnn": {"epochs": 40, "width": 24}}
+SMALL = {"xgb": {"rounds": 60}, "lgb": {"rounds": 60}, "gnn": {"epochs": 40, "width": 24}, "latent-gp": {}}
 
 
 @pytest.fixture(scope="module", params=sorted(ENSEMBLES))
@@ -112,7 +112,7 @@ def test_only_whole_trainings_of_the_space_are_answered(surrogate: Surrogate) ->
     cell = Cell(("input", "conv9x9", "output"), frozenset({(0, 1), (1, 2)}))
     with pytest.raises(EvaluationFailed, match="not an architecture of nasbench201"):
         evaluator.evaluate(Architecture("nasbench201", (cell,)))
-    with pytest.raises(ValueError, match="Expected kind to be one of xgb, lgb, gnn, but got 'svm'"):
+    with pytest.raises(ValueError, match="Expected kind to be one of xgb, lgb, gnn, latent-gp, but got 'svm'"):
         fit_surrogate(ARCHIVE, kind="svm")
 
 

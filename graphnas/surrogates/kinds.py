@@ -1,0 +1,11 @@
+"""The kinds of surrogates by name."""
+
+from __future__ import annotations
+
+from graphnas.surrogates.ensemble import Ensemble, GraphEnsemble, LightGBMEnsemble, XGBoostEnsemble
+from graphnas.surrogates.latent_process import LatentProcessEnsemble
+
+ENSEMBLES: dict[str, type[Ensemble]] = {
+    one.kind: one for one in (XGBoostEnsemble, LightGBMEnsemble, GraphEnsemble, LatentProcessEnsemble)
+}
+"""By kind."""
