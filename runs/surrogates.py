@@ -1,0 +1,188 @@
+"""The surrogate benchmarks that come with the library: how good each kind is, and the one that is shipped.
+
+- darts: 545 trainings of 50 epochs, `surrogate-darts`. They are few: the published benchmark has 37,225.
+- nasbench101: a random twentieth of the table's trainings (21,181 cells, test accuracy of one run), `surrogate-nb101`.
+
+`kinds` fits every kind to nine tenths and tests it on the others, `ship` fits one to all and writes it, and `noise`
+asks the question for which surrogates are made (Zela et al. 2022, Sec. 3): fitted to one training of every cell of
+digits101, is a surrogate nearer to the mean of two other trainings than the one training is?
+
+    python runs/surrogates.py kinds darts --seeds 5
+    python runs/surrogates.py kinds nasbench101 --seeds 3
+    python runs/surrogates.py ship darts
+    python runs/surrogates.py ship nasbench101
+    python runs/surrogates.py noise
+
+Rows that a result file holds are not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from records import Record
+from rich.console import Console
+from scipy.stats import kendalltau
+
+from graphnas.evaluate import Digits101Table, open_table
+from graphnas.spaces import Space
+from graphnas.surrogates import ENSEMBLES, Archive, fit_surrogate, held_out
+
+MEASURES = {
+    "r2": "R2",
+    "kendall": "Kendall",
+    "sparse_kendall": "sparse Kendall",
+    "kendall_top": "Kendall, best tenth",
+    "rmse": "RMSE",
+    "coverage": "within 2 deviations",
+    "seconds_spearman": "Spearman of the seconds",
+}
+FOLDS = 5
+
+
+class Source(NamedTuple):
+    """Trainings of a space's table, and what is shipped of them."""
+
+    query: str | None
+    share: float
+    surrogate: str
+    kind: str
+
+
+SOURCES = {
+    "darts": Source(None, 1.0, "surrogate-darts", "gnn"),
+    "nasbench101": Source("test_acc_run0", 0.05, "surrogate-nb101", "gnn"),
+}
+SETTINGS: dict[str, dict[str, Any]] = {"nasbench101": {"epochs": 40, "batch_size": 128}}
+"""Of graph networks, which pass over many trainings less often."""
+
+
+def archive_of(name: str) -> Archive:
+    """The trainings that a surrogate is fitted to."""
+    space, source = Space.load(name), SOURCES[name]
+    table = open_table(name)
+    rows = np.sort(np.random.default_rng(0).permutation(len(table))[: round(source.share * len(table))])
+    return Archive.of_table(space, table, source.query, rows=rows)
+
+
+def settings_of(name: str, kind: str) -> dict[str, Any]:
+    return SETTINGS.get(name, {}) if kind == "gnn" else {}
+
+
+def kinds(name: str, chosen: list[str], seeds: int, out: Path | None) -> None:
+    """Every kind on trainings that it was not fitted to."""
+    archive = archive_of(name)
+    record = Record(
+        out or Path(f"runs/results/surrogates_{name}.json"),
+        name=f"surrogates_{name}",
+        figure=f"Surrogates of {name}: {len(archive):,} trainings, a tenth of which is predicted",
+        settings={"trainings": len(archive), "members": 10},
+        columns=MEASURES,
+        rows={kind: f"ten members of the kind {kind}" for kind in chosen},
+    )
+    for kind in chosen:
+        for seed in range(record.seeds(kind), seeds):
+            clock = time.process_time()
+            found, _ = held_out(archive, kind=kind, settings=settings_of(name, kind), seed=seed)
+            measured = {one: found["all"][one] for one in MEASURES if one in found["all"]}
+            record.add(kind, measured, time.process_time() - clock)
+    record.show()
+
+
+def ship(name: str, screen: Console) -> None:
+    """Fit the surrogate that comes with the library."""
+    archive, source = archive_of(name), SOURCES[name]
+    settings = settings_of(name, source.kind)
+    measured, noise = held_out(archive, kind=source.kind, settings=settings)
+    surrogate = fit_surrogate(archive, kind=source.kind, settings=settings, noise=noise)
+    surrogate.about.update(
+        {
+            "held_out": measured,
+            "noise": "standard deviation of held-out trainings around their predictions",
+            "command": shlex.join(["python", *sys.argv]),
+        }
+    )
+    folder = Path("spaces/benchmarks") / source.surrogate
+    surrogate.save(folder)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    screen.print(f"{folder}: {len(archive):,} trainings, {size / 2**20:.1f} MiB", highlight=False)
+
+
+def noise(chosen: list[str], out: Path | None) -> None:
+    """One training of digits101, and surrogates fitted to one training, against the mean of the two others."""
+    space, table = Space.load("digits101"), Digits101Table.open()
+    values = table.column("validation_accuracy_curves")[:, :, -1].astype(np.float64)
+    kinds = {kind: f"{kind} fitted to one training of every cell" for kind in chosen}
+    unseen = {f"{kind}, unseen": f"{kind} fitted to one training of four fifths of the cells, asked about the others"
+              for kind in chosen}  # fmt: skip
+    record = Record(
+        out or Path("runs/results/surrogates_noise.json"),
+        name="surrogates_noise",
+        figure="digits101: distance to the mean accuracy of two other trainings",
+        settings={"cells": len(table), "members": 10, "folds": FOLDS},
+        columns={"mae": "mean absolute error", "kendall": "Kendall", "kendall_top": "Kendall, best tenth"},
+        rows={"one training": "a table of one training of every cell"} | kinds | unseen,
+    )
+    for row in ["one training", *kinds, *unseen]:
+        for number in range(record.seeds(row), values.shape[1]):
+            clock = time.process_time()
+            one, others = values[:, number], np.delete(values, number, axis=1).mean(1)
+            predicted = one
+            if row != "one training":
+                archive = Archive.of(space, table.cells(), one)
+                predicted = fitted_values(archive, row.split(",")[0], unseen=row in unseen, seed=number)
+            top = others >= np.quantile(others, 0.9)
+            measured = {
+                "mae": float(np.abs(predicted - others).mean()),
+                "kendall": float(kendalltau(predicted, others).statistic),
+                "kendall_top": float(kendalltau(predicted[top], others[top]).statistic),
+            }
+            record.add(row, measured, time.process_time() - clock)
+    record.show()
+
+
+def fitted_values(archive: Archive, kind: str, *, unseen: bool, seed: int) -> np.ndarray:
+    """What a surrogate says of the architectures of its archive, or of those of each fold after a fit to the others."""
+    if not unseen:
+        return fit_surrogate(archive, kind=kind, seed=seed).predict(archive.cells).mean
+    fold = np.random.default_rng(seed).permutation(len(archive)) % FOLDS
+    predicted = np.empty(len(archive))
+    for number in range(FOLDS):
+        rows = np.flatnonzero(fold == number)
+        surrogate = fit_surrogate(archive.take(np.flatnonzero(fold != number)), kind=kind, seed=seed)
+        predicted[rows] = surrogate.predict(archive.take(rows).cells).mean
+    return predicted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    options = {"choices": tuple(ENSEMBLES), "default": list(ENSEMBLES), "nargs": "+", "dest": "kinds"}
+    one = commands.add_parser("kinds")
+    one.add_argument("data", choices=SOURCES)
+    one.add_argument("--seeds", type=int, default=5)
+    two = commands.add_parser("ship")
+    two.add_argument("data", choices=SOURCES)
+    three = commands.add_parser("noise")
+    for command in (one, three):
+        command.add_argument("--kinds", **options)  # type: ignore[arg-type]
+        command.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.command == "kinds":
+        kinds(args.data, args.kinds, args.seeds, args.out)
+    elif args.command == "ship":
+        ship(args.data, Console())
+    else:
+        noise(args.kinds, args.out)
+
+
+if __name__ == "__main__":
+    main()
