@@ -88,9 +88,11 @@ def fit(
         settings: dict[str, Any] = {}
         if tuning:
             settings = tune(archive, kind=model, trials=tuning, seed=seed)
-        metrics, noise = held_out(archive, kind=model, settings=settings, seed=seed, members=members)
+        metrics, told = held_out(archive, kind=model, settings=settings, seed=seed, members=members)
         left_out = leave_one_sampler_out(archive, kind=model, settings=settings, seed=seed, members=members)
-        surrogate = fit_surrogate(archive, kind=model, settings=settings, members=members, noise=noise, seed=seed)
+        surrogate = fit_surrogate(
+            archive, kind=model, settings=settings, members=members, noise=told.noise, spread=told.spread, seed=seed
+        )
     except ImportError as error:
         raise BadData(str(error)) from None
     surrogate.about.update(
@@ -98,18 +100,22 @@ def fit(
             "held_out": metrics,
             "left_out": left_out,
             "noise": "standard deviation of held-out trainings around their predictions",
+            "spread": "of members on held-out trainings, largest of 99 of 100",
             "environment": studies.environment(seed),
         }
     )
     with writing(out):
         surrogate.save(out)
     if as_json:
-        print_json({"folder": str(out), "noise": noise, "held_out": metrics, "left_out": left_out})
+        print_json({"folder": str(out), **told._asdict(), "held_out": metrics, "left_out": left_out})
         return
     _print("Trainings held out", metrics)
     if left_out:
         _print("Trainings of a sampler, after a fit to those of the others", left_out)
-    screen.print(f"{len(archive):,} trainings, one of which is off by {noise:.2g}; written to {out}/", highlight=False)
+    screen.print(
+        f"{len(archive):,} trainings, one of which is off by {told.noise:.2g}; written to {out}/",
+        highlight=False,
+    )
 
 
 @app.command(epilog="Example: graphnas surrogate evaluate surrogate-darts results/*")
@@ -148,14 +154,16 @@ def query(
 
     loaded = open_surrogate(surrogate)
     architectures = read_architectures(file, loaded.space)
-    mean, std = loaded.predict(architectures)
+    predicted = loaded.predict(architectures)
+    familiar = loaded.familiar(predicted)
     seconds = loaded.predict_seconds(architectures)
     records = [
         {
             "architecture": json.loads(one.to_json()),
-            "value": float(mean[row]),
-            "std": float(std[row]),
+            "value": float(predicted.mean[row]),
+            "std": float(predicted.std[row]),
             "noise": loaded.noise,
+            "familiar": bool(familiar[row]),
             "seconds": None if seconds is None else float(seconds[row]),
         }
         for row, one in enumerate(architectures)
@@ -164,10 +172,16 @@ def query(
         print_json(records)
         return
     rows = [
-        (compact(one), f"{record['value']:.4f}", f"{record['std']:.4f}", _seconds(record["seconds"]))
+        (
+            compact(one),
+            f"{record['value']:.4f}",
+            f"{record['std']:.4f}",
+            "yes" if record["familiar"] else "no",
+            _seconds(record["seconds"]),
+        )
         for one, record in zip(architectures, records, strict=True)
     ]
-    print_table("", ("cell", "value", "deviation of members", "seconds of training"), rows)
+    print_table("", ("cell", "value", "deviation of members", "familiar", "seconds of training"), rows)
 
 
 def open_surrogate(name: str, space: Space | None = None) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -13,10 +14,17 @@ from graphnas.predictors import prediction_measures
 from graphnas.predictors.protocol import FloatArray
 from graphnas.surrogates.archive import Archive, split
 from graphnas.surrogates.kinds import ENSEMBLES
-from graphnas.surrogates.surrogate import Surrogate, fit_surrogate
+from graphnas.surrogates.surrogate import Surrogate, fit_surrogate, usual_spread
 
 _FOLDS = 3
 _FEWEST = 20  # trainings of a sampler that are worth leaving out
+
+
+class Uncertainty(NamedTuple):
+    """How far off a surrogate is, and its members are apart: `noise` and `spread` of `fit_surrogate`."""
+
+    noise: float
+    spread: float
 
 
 def assess(surrogate: Surrogate, archive: Archive) -> dict[str, float]:
@@ -58,7 +66,7 @@ def held_out(
     settings: dict[str, Any] | None = None,
     seed: int = 0,
     members: int = 10,
-) -> tuple[dict[str, dict[str, float]], float]:
+) -> tuple[dict[str, dict[str, float]], Uncertainty]:
     """Fit to nine tenths of every sampler's trainings and test on the others.
 
     Args:
@@ -69,20 +77,21 @@ def held_out(
         members: As in `fit_surrogate`.
 
     Returns:
-        `assess` of all that are tested on, as `all`, and of those of each sampler with three or more; and the standard
-        deviation of the trainings tested on around what is predicted of them, which is the noise to tell of.
+        `assess` of all that are tested on, as `all`, and of those of each sampler with three or more; and the
+        uncertainty to tell of, measured on these trainings.
     """
     fitted, tested = split(archive, seed=seed)
     surrogate = fit_surrogate(fitted, kind=kind, settings=settings, members=members, seed=seed)
-    noise = float(np.std(tested.values - surrogate.predict(tested.cells).mean))
-    surrogate = Surrogate(surrogate.space, surrogate.ensemble, surrogate.seconds, noise, surrogate.about)
+    mean, std = surrogate.predict(tested.cells)
+    told = Uncertainty(float(np.std(tested.values - mean)), usual_spread(std))
+    surrogate = replace(surrogate, noise=told.noise, spread=told.spread)
     found = {"all": assess(surrogate, tested)}
     samplers = np.array(tested.samplers)
     for name in sorted(set(tested.samplers)):
         rows = np.flatnonzero(samplers == name)
         if len(rows) > 2 and len(rows) < len(tested):
             found[name] = assess(surrogate, tested.take(rows))
-    return found, noise
+    return found, told
 
 
 def leave_one_sampler_out(

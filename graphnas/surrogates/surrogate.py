@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphnas.cell import Architecture, CellArrays
 from graphnas.content import content_folder
@@ -45,6 +46,8 @@ class Surrogate:
     """Predicts logarithms of the seconds of a training; None where the archive knows none."""
     noise: float
     """Standard deviation of one training around the prediction."""
+    spread: float
+    """Deviation of the members that 99 of 100 architectures like those of the archive do not exceed."""
     about: dict[str, Any]
     """How it was made and how good it is: archive, metrics, versions."""
 
@@ -53,6 +56,10 @@ class Surrogate:
         cells = architectures if isinstance(architectures, CellArrays) else self.space.to_arrays(architectures)
         each = self.ensemble.predict(cells)
         return Prediction(each.mean(0), each.std(0))
+
+    def familiar(self, prediction: Prediction) -> NDArray[np.bool_]:
+        """Whether the members agree on `n` predictions as they do on architectures like those of the archive."""
+        return prediction.std <= self.spread
 
     def predict_seconds(self, architectures: Sequence[Architecture] | CellArrays) -> FloatArray | None:
         """Seconds of training of `n` architectures; None if nothing is known of them."""
@@ -89,6 +96,7 @@ class Surrogate:
             "space": self.space.name,
             "vocabulary": list(self.space.vocabulary),
             "noise": self.noise,
+            "spread": self.spread,
             "parts": written,
             "about": dict(self.about),
         }
@@ -131,7 +139,7 @@ class Surrogate:
                     raise ValueError(f"{folder / file}: missing, or not the file that {CONFIG} was written with")
             ensemble = ENSEMBLES[one["kind"]](space, one["settings"])
             parts[part] = ensemble.read(folder / part, len(one["files"]), one["centre"], one["scale"])
-        return cls(space, parts["values"], parts.get("seconds"), config["noise"], config["about"])
+        return cls(space, parts["values"], parts.get("seconds"), config["noise"], config["spread"], config["about"])
 
 
 def fit_surrogate(
@@ -141,6 +149,7 @@ def fit_surrogate(
     members: int = 10,
     settings: Mapping[str, Any] | None = None,
     noise: float | None = None,
+    spread: float | None = None,
     seed: int = 0,
 ) -> Surrogate:
     """Fit a surrogate to an archive.
@@ -152,6 +161,7 @@ def fit_surrogate(
         settings: Hyperparameters of a member; the kind's own for what they do not say.
         noise: Standard deviation of one training around the prediction, as measured on trainings that were not fitted
             to; that of the members about the archive if None, which is too small.
+        spread: Largest usual deviation of the members, as measured likewise; that on the archive if None.
         seed: Of the members.
 
     Raises:
@@ -167,14 +177,21 @@ def fit_surrogate(
     if len(known) > 1:
         some = archive.take(known)
         seconds = ENSEMBLES[kind](archive.space).fit(some.cells, np.log(some.seconds), members=1, seed=seed)
-    if noise is None:
-        noise = float(np.std(archive.values - ensemble.predict(archive.cells).mean(0)))
+    if noise is None or spread is None:
+        each = ensemble.predict(archive.cells)
+        noise = float(np.std(archive.values - each.mean(0))) if noise is None else noise
+        spread = usual_spread(each.std(0)) if spread is None else spread
     about = {
         "archive": {"trainings": len(archive), "digest": archive.digest(), "samplers": sorted(set(archive.samplers))},
         "seed": seed,
         "versions": {name: importlib.metadata.version(name) for name in ("graphnas", _PACKAGES[kind])},
     }
-    return Surrogate(archive.space, ensemble, seconds, noise, about)
+    return Surrogate(archive.space, ensemble, seconds, noise, spread, about)
+
+
+def usual_spread(std: FloatArray) -> float:
+    """What 99 of 100 deviations do not exceed."""
+    return float(np.quantile(std, 0.99))
 
 
 class SurrogateEvaluator:
@@ -228,8 +245,8 @@ class SurrogateEvaluator:
             space.validate(architecture)
         except ValueError as error:
             raise EvaluationFailed(f"not an architecture of {space.name}: {error}") from error
-        mean, std = self.surrogate.predict([architecture])
-        value = float(mean[0])
+        predicted = self.surrogate.predict([architecture])
+        value = float(predicted.mean[0])
         if self.noisy:
             words = np.frombuffer(bytes.fromhex(space.hash(architecture)), dtype=np.uint32)
             value += self.surrogate.noise * float(np.random.default_rng((*words.tolist(), seed)).standard_normal())
@@ -238,7 +255,11 @@ class SurrogateEvaluator:
             report(1, {"value": value})
         return Result(
             value=value,
-            metrics={"predicted": float(mean[0]), "std": float(std[0])},
+            metrics={
+                "predicted": float(predicted.mean[0]),
+                "std": float(predicted.std[0]),
+                "familiar": float(self.surrogate.familiar(predicted)[0]),
+            },
             seconds=time.perf_counter() - start,
             cost=None if seconds is None else float(seconds[0]),
             seed=seed,

@@ -52,6 +52,7 @@ def test_it_is_asked_and_measured(folder: Path, trainings: Path, tmp_path: Path)
     rich, poor = json.loads(result.stdout)
     assert rich["value"] > poor["value"] + 0.1
     assert rich["seconds"] is None
+    assert isinstance(rich["familiar"], bool)
     assert "deviation of members" in run("surrogate", "query", folder, file).stdout
     measured = json.loads(run("surrogate", "evaluate", folder, trainings, "--share", 0.5, "--json").stdout)
     assert measured["all"]["trainings"] == 30

@@ -64,7 +64,7 @@ def test_equal_fits_are_equal_files_that_predict_the_same(surrogate: Surrogate, 
     loaded = Surrogate.load(tmp_path / "one")
     np.testing.assert_array_equal(loaded.predict(ARCHITECTURES).mean, surrogate.predict(ARCHITECTURES).mean)
     assert loaded.about == json.loads(json.dumps(surrogate.about))
-    assert loaded.noise == 0.01
+    assert (loaded.noise, loaded.spread) == (0.01, surrogate.spread)
     # Saving anew leaves nothing of the old one.
     fit_surrogate(ARCHIVE, kind=kind, members=1, settings=SMALL[kind]).save(tmp_path / "one")
     assert len(list((tmp_path / "one" / "values").iterdir())) == 1
@@ -101,6 +101,10 @@ def test_noise_belongs_to_architecture_and_seed(surrogate: Surrogate) -> None:
     assert np.std(values) == pytest.approx(0.01, rel=0.2)
     assert noisy.evaluate(ARCHITECTURES[1], seed=3).value != values[3]
     assert exact.metrics["predicted"] == exact.value
+    assert exact.metrics["familiar"] in (0, 1)
+    predicted = surrogate.predict(ARCHITECTURES)
+    # The members agree on what they were fitted to, as far as nothing else was measured.
+    assert 0.97 < surrogate.familiar(predicted).mean() < 1
     assert exact.cost is not None
     assert exact.cost > 0
 
@@ -117,11 +121,12 @@ def test_only_whole_trainings_of_the_space_are_answered(surrogate: Surrogate) ->
 
 
 def test_it_is_measured_on_what_it_has_not_seen() -> None:
-    found, noise = held_out(ARCHIVE, settings={"rounds": 60}, members=2)
+    found, told = held_out(ARCHIVE, settings={"rounds": 60}, members=2)
     assert set(found) == {"all", "random", "evolution", "tpe"}
     assert found["all"]["spearman"] > 0.5
     assert 0 < found["all"]["r2"] < 1
-    assert 0 < noise < VALUES.std()
+    assert 0 < told.noise < VALUES.std()
+    assert 0 < told.spread < VALUES.std()
     apart = leave_one_sampler_out(ARCHIVE, settings={"rounds": 60}, members=2)
     assert set(apart) == {"random", "evolution", "tpe"}
     assert all(one["trainings"] >= 20 for one in apart.values())
@@ -133,7 +138,7 @@ def test_a_perfect_surrogate_has_perfect_measures() -> None:
         def predict(self, cells: object) -> np.ndarray:
             return np.stack([VALUES, VALUES])
 
-    found = assess(Surrogate(SPACE, Oracle(), None, 0.01, {}), ARCHIVE)  # type: ignore[arg-type]
+    found = assess(Surrogate(SPACE, Oracle(), None, 0.01, 0.0, {}), ARCHIVE)  # type: ignore[arg-type]
     expected = {"r2": 1, "kendall": 1, "spearman": 1, "rmse": 0, "kendall_top": 1, "coverage": 1, "trainings": 160}
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-9), name
