@@ -15,6 +15,7 @@ from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.search import LatentBOSampler
 from graphnas.spaces import Space
+from graphnas.surrogates import Archive
 from tests.recipes import recipe as load_recipe
 
 
@@ -83,6 +84,27 @@ def test_a_hidden_architecture_is_the_only_optimum_of_its_kind() -> None:
     assert 0 < min(values) < max(values) < 0.95
     near = [hidden.evaluate(one).value for one in space.neighbours(hidden.hidden)]
     assert np.mean(near) > max(values)
+
+
+def test_a_search_is_measured_by_the_hours_of_its_trainings() -> None:
+    recipe, space = load_recipe("surrogate_searches"), Space.load("nasbench201")
+    cells = [one.to_json() for one in space.sample(2, np.random.default_rng(0))]
+    run = Run("p", "m", 0, [0.5, 0.5, 0.7], ["random"] * 3, [7200.0, 3600.0, 3600.0], {},
+              [(1, cells[0]), (3, cells[1])], 0, 1.0)  # fmt: skip
+    # The first training is waited for, however long it takes.
+    assert [recipe.after(run, hours) for hours in (1, 3, 3.9, 4, 9)] == [0.5, 0.5, 0.5, 0.7, 0.7]
+    assert [recipe.incumbent(run, queries).to_json() for queries in (1, 2, 3)] == [cells[0], cells[0], cells[1]]
+
+
+def test_what_is_unseen_is_predicted_by_a_fit_to_the_others() -> None:
+    recipe, space = load_recipe("surrogates"), Space.load("nasbench201")
+    cells = space.sample(60, np.random.default_rng(0))
+    noise = np.random.default_rng(1).standard_normal(60)
+    archive = Archive.of(space, cells, noise)
+    kind = {"kind": "xgb", "seed": 0}
+    seen, unseen = (recipe.fitted_values(archive, **kind, unseen=unseen) for unseen in (False, True))
+    assert np.corrcoef(seen, noise)[0, 1] > 0.8
+    assert abs(np.corrcoef(unseen, noise)[0, 1]) < 0.4
 
 
 def test_features_of_the_denoised_accuracy_have_columns_of_their_own() -> None:
