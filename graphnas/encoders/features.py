@@ -170,13 +170,15 @@ def _count_paths(
 ) -> FloatArray:
     n, v = arrays.ops.shape
     kinds = len(spoken)
+    # Single precision is exact up to 2 ** 24, and cells of v vertices have at most 2 ** (v - 2) paths.
+    dtype: type[np.float32 | np.float64] = np.float32 if v <= 26 else np.float64
     is_kind = arrays.ops[:, :, None] == np.array(spoken, dtype=np.int64)
     is_passed = np.isin(arrays.ops, passed)
-    edges, last = arrays.adjacency.astype(np.float64), arrays.size - 1
+    edges, last = arrays.adjacency.astype(dtype), arrays.size - 1
     # For each length the paths that end in a vertex, its own label included: n x v x i x k ** length.
-    ending = [np.zeros((n, v, inputs, kinds**length)) for length in range(longest + 1)]
+    ending = [np.zeros((n, v, inputs, kinds**length), dtype) for length in range(longest + 1)]
     ending[0][:, range(inputs), range(inputs)] = 1.0
-    counts = [np.zeros((n, inputs, kinds**length)) for length in range(longest + 1)]
+    counts = [np.zeros((n, inputs, kinds**length), dtype) for length in range(longest + 1)]
     for j in range(inputs, v):
         here = np.flatnonzero(last == j)
         for length in range(min(longest, j - inputs) + 1):
@@ -188,4 +190,4 @@ def _count_paths(
                 ending[length + 1][:, j] += longer.reshape(n, inputs, -1)
             if passed:
                 ending[length][:, j] += arriving * is_passed[:, j, None, None]
-    return np.concatenate(counts, axis=2).reshape(n, -1)
+    return np.concatenate(counts, axis=2).reshape(n, -1).astype(np.float64)

@@ -7,7 +7,11 @@ from typing import Self
 
 import numpy as np
 
+from graphnas.cell import CellArrays
+from graphnas.predictors.encodings import count
 from graphnas.predictors.protocol import Architectures, FloatArray, Info, Needs, Prediction, Predictor
+from graphnas.predictors.regression import chunks
+from graphnas.spaces import Space
 
 
 class AveragedPredictor(Predictor):
@@ -16,13 +20,14 @@ class AveragedPredictor(Predictor):
     Its variance is the mean of those that members give, plus the variance of their means.
 
     Args:
+        space: Space of the architectures.
         members: Predictors whose predictions are in the units of the targets.
     """
 
-    def __init__(self, members: Sequence[Predictor]) -> None:
+    def __init__(self, space: Space, members: Sequence[Predictor]) -> None:
         if not members:
             raise ValueError("Expected one or more members, but got none")
-        self.members = list(members)
+        self.space, self.members = space, list(members)
         needs = [member.needs for member in self.members]
         self.needs = Needs(
             targets=any(one.targets for one in needs),
@@ -39,6 +44,14 @@ class AveragedPredictor(Predictor):
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
         """Mean of the members' means."""
+        # Part by part, so that members that look at the same features find them still there.
+        parts = [
+            self._predict(part, None if info is None else info.take(rows.start + np.arange(count(self.space, part))))
+            for rows, part in chunks(self.space, architectures)
+        ]
+        return Prediction(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _predict(self, architectures: CellArrays, info: Info | None) -> Prediction:
         found = [member.predict(architectures, info) for member in self.members]
         means, deviations = np.stack([one.mean for one in found]), np.stack([one.std for one in found])
         known = np.isfinite(deviations)

@@ -13,7 +13,7 @@ import numpy as np
 from graphnas.encoders import CellAutoencoder
 from graphnas.predictors.averaged import AveragedPredictor
 from graphnas.predictors.bayesian import BOHAMIANN, DNGO, BayesianLinear
-from graphnas.predictors.encodings import Encoding, encoding, latent_encoding
+from graphnas.predictors.encodings import Encoding, encoding, latent_encoding, remembered
 from graphnas.predictors.extrapolation import CurveExtrapolation
 from graphnas.predictors.further import FurtherFeatures
 from graphnas.predictors.graph_networks import BONAS, GraphNetworkPredictor
@@ -97,7 +97,9 @@ def _latent_gp(space: Space, encoder: CellAutoencoder | None, seed: int) -> Pred
 
 
 def _latent_trees(space: Space, encoder: CellAutoencoder | None, seed: int) -> Predictor:
-    latents, flow, hand_made = _latents(space, encoder), encoding(space, "flow"), encoding(space, "all")
+    # Both members look at the first two.
+    latents, flow = remembered(_latents(space, encoder)), remembered(encoding(space, "flow"))
+    hand_made = encoding(space, "all")
 
     def short(architectures: Architectures) -> FloatArray:
         # All encodings have as much variance as they have dimensions; here both count alike.
@@ -110,7 +112,7 @@ def _latent_trees(space: Space, encoder: CellAutoencoder | None, seed: int) -> P
 
     model = _boosted(seed, learning_rate=0.05, colsample_bytree=0.3, subsample=0.8)
     members = [ProcessPredictor(space, short, seed=seed), EstimatorPredictor(space, long, model)]
-    return NormalScoredPredictor(AveragedPredictor(members))
+    return NormalScoredPredictor(AveragedPredictor(space, members))
 
 
 def _omni(space: Space, encoder: CellAutoencoder | None, seed: int) -> Predictor:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from graphnas.predictors.matern import MaternProduct
 
-_CHUNK = 4096  # points judged at once
+_CHUNK = 512  # points judged at once: their covariances with a thousand others fit into a processor's cache
+_BLOCK = 256  # observations that take part in the variance at once
 _JOINT = 256  # likewise by BoTorch, which computes their joint covariance, so that cost grows with its square
 _COINCIDENT = 1e-20  # squared distance below which points are the same; the kernel is flat there
 
@@ -161,9 +162,13 @@ class _Process(NamedTuple):
         return cls(factors, outputscale, constants[0], scaled, relation[0, budgets], weights, inverse)
 
     def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        cross = _matern(_scaled(z, self.factors), self.scaled, self.outputscale) * self.share
+        cross = _matern(_scaled(z, self.factors), self.scaled, self.outputscale).mul_(self.share)
         mean = self.constant + cross[:, : len(self.weights)] @ self.weights
-        explained = (cross @ self.inverse.T).square().sum(-1)
+        # The inverse is lower triangular.
+        explained = torch.zeros_like(mean)
+        for start in range(0, len(self.inverse), _BLOCK):
+            rows = self.inverse[start : start + _BLOCK, : start + _BLOCK]
+            explained = explained + (cross[:, : rows.shape[1]] @ rows.T).square().sum(-1)
         return mean, (self.outputscale - explained).clamp_min(1e-12).sqrt()
 
 
@@ -184,7 +189,8 @@ def _matern(x: list[Tensor], y: list[Tensor], outputscale: Tensor) -> Tensor:
     for mine, other in zip(x, y, strict=True):
         squared = mine.square().sum(-1, keepdim=True) + other.square().sum(-1) - 2 * mine @ other.T
         r = math.sqrt(5) * squared.clamp_min(_COINCIDENT).sqrt()
-        covariance = covariance * (1 + r + r.square() / 3) * torch.exp(-r)
+        # In place as far as gradients allow: what takes time here is memory.
+        covariance = (1 + r).add_(r.square().div_(3)).mul_(covariance) * torch.exp(-r)
     return covariance
 
 

@@ -17,7 +17,7 @@ from graphnas.spaces import Space
 FEWEST = 2
 """Targets without which nothing can be fitted."""
 
-_CHUNK = 16_384  # architectures encoded and predicted at once
+_CHUNK = 4_096  # architectures encoded and predicted at once
 _FOLDS = 3
 
 
@@ -84,7 +84,11 @@ class EstimatorPredictor(Predictor):
         return Prediction(mean * self._scale + self._centre, deviation * self._scale)
 
     def _features(self, architectures: Architectures, further: FloatArray) -> FloatArray:
-        return np.column_stack([*([] if self.encode is None else [self.encode(architectures)]), further])
+        if self.encode is None:
+            return further
+        features = self.encode(architectures)
+        # They may be many: what has no columns is no reason to copy them.
+        return np.column_stack([features, further]) if further.shape[1] else features
 
     def _tuned(self, x: FloatArray, y: FloatArray) -> Any:
         """The estimator with the settings that predict best, its own among them."""

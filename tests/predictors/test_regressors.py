@@ -18,6 +18,7 @@ from graphnas.predictors import (
     encoding,
 )
 from graphnas.predictors.bayesian import BOHAMIANN, DNGO, BayesianLinear
+from graphnas.predictors.encodings import count
 from graphnas.predictors.natural_boosting import NaturalGradientBoosting
 from graphnas.spaces import Space
 
@@ -111,16 +112,16 @@ class Constant(Predictor):
         self.says = mean, std
 
     def predict(self, architectures: object, info: Info | None = None) -> Prediction:
-        return Prediction(*(np.full(3, one) for one in self.says))
+        return Prediction(*(np.full(count(SPACE, architectures), one) for one in self.says))  # type: ignore[arg-type]
 
 
 def test_averages_add_the_spread_of_their_members() -> None:
-    mean, std = AveragedPredictor([Constant(1, 3), Constant(3, np.nan)]).predict([])
+    mean, std = AveragedPredictor(SPACE, [Constant(1, 3), Constant(3, np.nan)]).predict(ARCHITECTURES[:3])
     assert mean.tolist() == [2, 2, 2]
     np.testing.assert_allclose(std, np.sqrt(9 + 1))
-    assert np.isnan(AveragedPredictor([Constant(1, np.nan)]).predict([]).std).all()
+    assert np.isnan(AveragedPredictor(SPACE, [Constant(1, np.nan)]).predict(ARCHITECTURES).std).all()
     with pytest.raises(ValueError, match="one or more members"):
-        AveragedPredictor([])
+        AveragedPredictor(SPACE, [])
 
 
 def test_bags_are_surer_of_what_they_know() -> None:
