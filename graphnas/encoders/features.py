@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,10 +172,11 @@ def _count_paths(
     n, v = arrays.ops.shape
     kinds = len(spoken)
     # Single precision is exact up to 2 ** 24, and cells of v vertices have at most 2 ** (v - 2) paths.
-    dtype: type[np.float32 | np.float64] = np.float32 if v <= 26 else np.float64
+    dtype = np.dtype(np.float32 if v <= 26 else np.float64)
     is_kind = arrays.ops[:, :, None] == np.array(spoken, dtype=np.int64)
     is_passed = np.isin(arrays.ops, passed)
-    edges, last = arrays.adjacency.astype(dtype), arrays.size - 1
+    edges: NDArray[Any] = arrays.adjacency.astype(dtype)
+    last = arrays.size - 1
     # For each length the paths that end in a vertex, its own label included: n x v x i x k ** length.
     ending = [np.zeros((n, v, inputs, kinds**length), dtype) for length in range(longest + 1)]
     ending[0][:, range(inputs), range(inputs)] = 1.0
