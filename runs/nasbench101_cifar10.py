@@ -5,8 +5,8 @@ On a GPU the defaults are the published training, 108 epochs of the whole networ
 does in minutes, fewer images and epochs of a narrow network, whose accuracies are not to be compared with the table's.
 
 `speed` compares the trainer with a plain loop in PyTorch over the same network, images, augmentation and optimizer, in
-turns (by CPU time where there is no GPU), and on a GPU says what share of the measured speed of bfloat16 matrix products
-the trainer reaches.
+turns (by CPU time where there is no GPU), and on a GPU says what share of the measured speed of bfloat16 matrix
+products the trainer reaches.
 
     python runs/nasbench101_cifar10.py train
     python runs/nasbench101_cifar10.py speed

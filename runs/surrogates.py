@@ -105,7 +105,7 @@ def ship(name: str, screen: Console) -> None:
     surrogate.about.update(
         {
             "held_out": found,
-            "noise": "standard deviation of held-out trainings around their predictions",
+            "noise": "of held-out trainings around their predictions, half the width of the middle 68.3 %",
             "spread": "of members on held-out trainings, largest of 99 of 100",
             "command": shlex.join(["python", *sys.argv]),
         }

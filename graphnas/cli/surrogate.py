@@ -99,7 +99,7 @@ def fit(
         {
             "held_out": metrics,
             "left_out": left_out,
-            "noise": "standard deviation of held-out trainings around their predictions",
+            "noise": "of held-out trainings around their predictions, half the width of the middle 68.3 %",
             "spread": "of members on held-out trainings, largest of 99 of 100",
             "environment": studies.environment(seed),
         }

@@ -14,7 +14,7 @@ from graphnas.predictors import prediction_measures
 from graphnas.predictors.protocol import FloatArray
 from graphnas.surrogates.archive import Archive, split
 from graphnas.surrogates.kinds import ENSEMBLES
-from graphnas.surrogates.surrogate import Surrogate, fit_surrogate, usual_spread
+from graphnas.surrogates.surrogate import Surrogate, fit_surrogate, usual_noise, usual_spread
 
 _FOLDS = 3
 _FEWEST = 20  # trainings of a sampler that are worth leaving out
@@ -83,7 +83,7 @@ def held_out(
     fitted, tested = split(archive, seed=seed)
     surrogate = fit_surrogate(fitted, kind=kind, settings=settings, members=members, seed=seed)
     mean, std = surrogate.predict(tested.cells)
-    told = Uncertainty(float(np.std(tested.values - mean)), usual_spread(std))
+    told = Uncertainty(usual_noise(tested.values - mean), usual_spread(std))
     surrogate = replace(surrogate, noise=told.noise, spread=told.spread)
     found = {"all": assess(surrogate, tested)}
     samplers = np.array(tested.samplers)

@@ -18,9 +18,12 @@ from graphnas.cell import CellArrays
 from graphnas.predictors.encodings import encoding
 from graphnas.predictors.graph_networks import GraphConvolutions, GraphNetworkPredictor
 from graphnas.predictors.learning import Schedule, minimise
+from graphnas.predictors.normal_scored import NormalScale
 from graphnas.predictors.protocol import FloatArray
 from graphnas.predictors.regression import chunks
 from graphnas.spaces import Space
+
+_KNOTS = 257  # values between which scores and values are translated
 
 ENCODINGS = ("flow", "all")
 """Encodings that trees see, side by side."""
@@ -28,6 +31,8 @@ ENCODINGS = ("flow", "all")
 
 class Ensemble(ABC):
     """Members of one kind that differ in their seeds and in what they were fitted to.
+
+    They predict normal scores, so that the failed trainings of an archive do not hide what sets the others apart.
 
     Args:
         space: Space of the architectures.
@@ -53,11 +58,11 @@ class Ensemble(ABC):
 
     @abstractmethod
     def _fit_member(self, x: Any, y: FloatArray, seed: int) -> Any:
-        """One member fitted to `n` rows and standardised values."""
+        """One member fitted to `n` rows and scores."""
 
     @abstractmethod
     def _predict_member(self, member: Any, x: Any) -> FloatArray:
-        """`n` standardised predictions."""
+        """`n` predicted scores."""
 
     @abstractmethod
     def _write_member(self, member: Any, folder: Path, number: int) -> Path:
@@ -80,8 +85,8 @@ class Ensemble(ABC):
             members: How many there are.
             seed: Of members and of what they are fitted to.
         """
-        self.centre, self.scale = float(np.mean(values)), float(np.std(values)) or 1.0
-        x, y = self._inputs(cells), (values - self.centre) / self.scale
+        self.scale = NormalScale.of(values, most=_KNOTS)
+        x, y = self._inputs(cells), self.scale.to_scores(values)
         self.members = []
         for number in range(members):
             rows = np.random.default_rng((seed, number)).permutation(len(y))
@@ -95,15 +100,15 @@ class Ensemble(ABC):
         for _, part in chunks(self.space, cells):
             x = self._inputs(part)
             parts.append(np.stack([self._predict_member(member, x) for member in self.members]))
-        return np.concatenate(parts, axis=1) * self.scale + self.centre
+        return self.scale.to_targets(np.concatenate(parts, axis=1))
 
     def write(self, folder: Path) -> list[Path]:
         """Write all members."""
         return [self._write_member(member, folder, number) for number, member in enumerate(self.members)]
 
-    def read(self, folder: Path, members: int, centre: float, scale: float) -> Ensemble:
+    def read(self, folder: Path, members: int, scale: NormalScale) -> Ensemble:
         """Read all members."""
-        self.centre, self.scale = centre, scale
+        self.scale = scale
         self.members = [self._read_member(folder, number) for number in range(members)]
         return self
 

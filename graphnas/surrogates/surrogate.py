@@ -18,6 +18,7 @@ from graphnas.cell import Architecture, CellArrays
 from graphnas.content import content_folder
 from graphnas.evaluate import EvaluationFailed, Result
 from graphnas.evaluate.protocol import Report
+from graphnas.predictors.normal_scored import NormalScale
 from graphnas.predictors.protocol import FloatArray, Prediction
 from graphnas.spaces import Space
 from graphnas.surrogates.archive import Archive
@@ -45,7 +46,7 @@ class Surrogate:
     seconds: Ensemble | None
     """Predicts logarithms of the seconds of a training; None where the archive knows none."""
     noise: float
-    """Standard deviation of one training around the prediction."""
+    """Standard deviation of one training around the prediction, but for trainings that fail (`usual_noise`)."""
     spread: float
     """Deviation of the members that 99 of 100 architectures like those of the archive do not exceed."""
     about: dict[str, Any]
@@ -84,8 +85,7 @@ class Surrogate:
             written[name] = {
                 "kind": ensemble.kind,
                 "settings": ensemble.settings,
-                "centre": ensemble.centre,
-                "scale": ensemble.scale,
+                "scale": ensemble.scale.to_dict(),
                 "files": {
                     f"{name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
                     for path in ensemble.write(place)
@@ -138,7 +138,7 @@ class Surrogate:
                 if not (folder / file).is_file() or hashlib.sha256((folder / file).read_bytes()).hexdigest() != digest:
                     raise ValueError(f"{folder / file}: missing, or not the file that {CONFIG} was written with")
             ensemble = ENSEMBLES[one["kind"]](space, one["settings"])
-            parts[part] = ensemble.read(folder / part, len(one["files"]), one["centre"], one["scale"])
+            parts[part] = ensemble.read(folder / part, len(one["files"]), NormalScale.from_dict(one["scale"]))
         return cls(space, parts["values"], parts.get("seconds"), config["noise"], config["spread"], config["about"])
 
 
@@ -159,8 +159,8 @@ def fit_surrogate(
         kind: One of `ENSEMBLES`.
         members: Of the ensemble.
         settings: Hyperparameters of a member; the kind's own for what they do not say.
-        noise: Standard deviation of one training around the prediction, as measured on trainings that were not fitted
-            to; that of the members about the archive if None, which is too small.
+        noise: How far off one training is (`usual_noise`), as measured on trainings that were not fitted to; on the
+            archive if None, which is too little.
         spread: Largest usual deviation of the members, as measured likewise; that on the archive if None.
         seed: Of the members.
 
@@ -179,7 +179,7 @@ def fit_surrogate(
         seconds = ENSEMBLES[kind](archive.space).fit(some.cells, np.log(some.seconds), members=1, seed=seed)
     if noise is None or spread is None:
         each = ensemble.predict(archive.cells)
-        noise = float(np.std(archive.values - each.mean(0))) if noise is None else noise
+        noise = usual_noise(archive.values - each.mean(0)) if noise is None else noise
         spread = usual_spread(each.std(0)) if spread is None else spread
     about = {
         "archive": {"trainings": len(archive), "digest": archive.digest(), "samplers": sorted(set(archive.samplers))},
@@ -187,6 +187,15 @@ def fit_surrogate(
         "versions": {name: importlib.metadata.version(name) for name in ("graphnas", _PACKAGES[kind])},
     }
     return Surrogate(archive.space, ensemble, seconds, noise, spread, about)
+
+
+def usual_noise(errors: FloatArray) -> float:
+    """Standard deviation of normal errors that has as many within it as `n` errors have.
+
+    Failed trainings, of which a few may be far off, do not make all others noisy.
+    """
+    low, high = np.quantile(errors, [0.1587, 0.8413])
+    return float(high - low) / 2
 
 
 def usual_spread(std: FloatArray) -> float:
