@@ -14,6 +14,7 @@ from graphnas.cli import (
     doctor,
     encoders,
     evaluate,
+    importing,
     latent,
     predict,
     search,
@@ -38,6 +39,7 @@ app.command("train")(train.train)
 app.command("search")(search.search)
 app.command("embed")(latent.embed)
 app.command("decode")(latent.decode)
+app.command("import")(importing.import_networks)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(evaluate.export)
 app.command("bench")(bench.bench)

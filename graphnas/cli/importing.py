@@ -1,0 +1,204 @@
+"""`graphnas import`: networks of any origin as graphs of cells."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphnas.cli.console import BadData, JsonOption, print_json, print_table, set_threads, writing
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from graphnas.importing import CoarseGraph, FoundCell, Macro, OperatorGraph, Recognised
+
+_SPACES = ("nasbench101", "nasbench201", "darts", "enas")
+_MOST_BLOCKS = 12  # of a network that are shown
+
+
+def import_networks(
+    networks: Annotated[
+        list[str],
+        typer.Argument(metavar="NETWORK...", help="FILE.onnx, or FILE.py:NAME, a network or a function that makes it."),
+    ],
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="Shape of an input of networks in PyTorch without the batch; one for each input."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write: graphs and what was found, as JSON.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read networks, take them apart, and say which parts are cells of a known space.
+
+    Files of Python are run, as python FILE.py would; weights are not looked at.
+
+    [bold]Examples[/bold]
+
+      graphnas import resnet.py:resnet18 model.onnx
+
+      graphnas import mine.py:net --input 3x32x32 --out mine.json
+    """
+    set_threads(1)
+    from graphnas.importing import (
+        ImportFailed,
+        coarsen,
+        macro_structure,
+        recognise_cells,
+        recognise_network,
+    )
+    from graphnas.spaces import Space
+
+    shapes = [_shape(text) for text in image or ["3x224x224"]]
+    spaces = [Space.load(name) for name in _SPACES]
+    records = []
+    for name in networks:
+        try:
+            graph = coarsen(_read(name, shapes))
+        except (ImportFailed, FileNotFoundError, ImportError) as error:
+            message = str(error)
+            raise BadData(message if message.startswith(name) else f"{name}: {message}") from None
+        macro = macro_structure(graph)
+        record = _record(name, graph, macro, recognise_network(graph, spaces), recognise_cells(graph, macro, spaces))
+        records.append(record)
+        if not as_json:
+            _show(record)
+    if out is not None:
+        with writing(out):
+            out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        if not as_json:
+            typer.echo(f"{len(records)} networks written to {out}")
+    if as_json:
+        print_json(records)
+
+
+def _read(name: str, shapes: Sequence[tuple[int, ...]]) -> OperatorGraph:
+    """The operators of a network.
+
+    Raises:
+        ImportFailed: as the readers.
+        BadData: if it is neither.
+    """
+    from graphnas.importing import read_onnx, trace
+
+    if name.lower().endswith(".onnx"):
+        return read_onnx(name)
+    file, sign, attribute = name.rpartition(":")
+    if not sign or not file.endswith(".py"):
+        raise BadData(f"{name}: expected FILE.onnx or FILE.py:NAME")
+    import torch
+
+    network = _network(Path(file), attribute)
+    return trace(network, *(torch.zeros(2, *shape) for shape in shapes))
+
+
+def _network(path: Path, attribute: str) -> nn.Module:
+    """What a file of Python calls by a name, or what that makes when it is called.
+
+    Raises:
+        BadData: if there is no such file or name, it is no network, or making it fails.
+    """
+    from torch import nn
+
+    if not path.is_file():
+        raise BadData(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # As Python does: what lies beside a file can be imported by it.
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, attribute):
+            raise BadData(f"{path}: there is no {attribute!r} in it")
+        found = getattr(module, attribute)
+        network = found if isinstance(found, nn.Module) else found()
+    except BadData:
+        raise
+    except Exception as error:
+        raise BadData(f"{path}:{attribute}: {type(error).__name__}: {error!s:.200}") from None
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    if not isinstance(network, nn.Module):
+        raise BadData(f"{path}:{attribute}: expected a network of PyTorch, but got {type(network).__name__}")
+    return network
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", text) is None:
+        raise typer.BadParameter(f"--input: expected sizes with x between, as in 3x224x224, but got {text!r}")
+    return tuple(map(int, text.split("x")))
+
+
+def _record(
+    name: str, graph: CoarseGraph, macro: Macro, network: Recognised | None, cells: Sequence[FoundCell]
+) -> dict[str, Any]:
+    account = graph.mapping
+    return {
+        "network": name,
+        "parameters": graph.parameters,
+        "operators": account.operators,
+        "mapped": account.share,
+        "vertices": dict(account.vertices),
+        "fused": dict(account.fused),
+        "passed_over": dict(account.passed_over),
+        "unmapped": dict(account.unmapped),
+        "constants": account.constants,
+        "graph": graph.cell().to_dict(),
+        "blocks": [{"count": block.count, "cell": block.cell.to_dict()} for block in macro.blocks],
+        "sequence": [list(pair) for pair in macro.sequence],
+        "recognised": None
+        if network is None
+        else {
+            "space": network.space,
+            "architecture": json.loads(network.architecture.to_json()),
+            "sizes": dict(network.sizes),
+        },
+        "cells": [
+            {"space": one.space, "count": len(one.places), "architecture": json.loads(one.architecture.to_json())}
+            for one in cells
+        ],
+    }
+
+
+def _show(record: dict[str, Any]) -> None:
+    typer.echo(
+        f"{record['network']}: {record['operators']:,} operators, {100 * record['mapped']:.1f} % of them known; "
+        f"{len(record['graph']['ops']) - 1:,} vertices"
+    )
+    if record["unmapped"]:
+        typer.echo("  unknown: " + ", ".join(f"{count} {name}" for name, count in record["unmapped"].items()))
+    rows = [
+        (
+            _letter(number),
+            block["count"],
+            " ".join(block["cell"]["ops"][1:-1][:10]) + (" ..." if len(block["cell"]["ops"]) > 12 else ""),
+        )
+        for number, block in enumerate(record["blocks"][:_MOST_BLOCKS])
+    ]
+    print_table("", ("block", "times", "vertices"), rows, right="times")
+    order = [f"{count} {_letter(number)}" if count > 1 else _letter(number) for number, count in record["sequence"]]
+    typer.echo("  in the order " + ", ".join(order[:40]) + (", ..." if len(order) > 40 else ""))
+    if record["recognised"] is not None:
+        found = record["recognised"]
+        sizes = ", ".join(f"{key} {value}" for key, value in found["sizes"].items())
+        typer.echo(f"  the network of an architecture of {found['space']} ({sizes}):")
+        typer.echo(f"  {json.dumps(found['architecture'])}")
+    for one in record["cells"][:3]:
+        ops = one["architecture"]["cells"][0]["ops"]
+        typer.echo(f"  a cell of {one['space']}, {one['count']} times: {' '.join(ops[1:-1])}")
+    typer.echo("")
+
+
+def _letter(number: int) -> str:
+    """A, B, ..., Z, A1, B1, ..."""
+    return chr(ord("A") + number % 26) + (str(number // 26) if number > 25 else "")

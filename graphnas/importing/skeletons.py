@@ -1,0 +1,357 @@
+"""Networks of known spaces come back as the architectures that they were built from.
+
+For each skeleton the cells are read off the coarse graph, as many ways as they may have been cut; a reading counts only
+if the network that it builds has the same coarse graph, channels and strides included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from graphnas.cell import Architecture, Cell
+from graphnas.formats.darts import from_genotype
+from graphnas.formats.nasbench201 import from_string
+from graphnas.importing.coarsening import CoarseGraph, Vertex, coarsen
+from graphnas.importing.operators import ImportFailed
+from graphnas.importing.segments import cuts, wired
+from graphnas.importing.tracing import trace_symbolically
+from graphnas.networks import build_network
+from graphnas.spaces import Space
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """An architecture of a known space, and the sizes of the skeleton around it."""
+
+    space: str
+    architecture: Architecture
+    sizes: Mapping[str, int]
+
+
+def recognise_network(graph: CoarseGraph, spaces: Sequence[Space]) -> Recognised | None:
+    """The architecture that a network was built from; None if no space builds one like it.
+
+    Args:
+        graph: The whole network, from images to logits.
+        spaces: Spaces that are tried, in their order.
+    """
+    vertices = graph.vertices
+    ends = len(vertices) > 4 and vertices[0].label == "input" and vertices[-2].label == "linear"
+    if not ends or vertices[0].channels is None or vertices[0].size is None or vertices[-2].channels is None:
+        return None
+    wanted = fingerprint(graph)
+    for space in spaces:
+        read = _READERS.get(str(space.network.get("skeleton", "stacked")))
+        if read is None:
+            continue
+        for architecture, sizes in read(vertices, space):
+            if _builds(architecture, sizes, space, vertices, wanted):
+                return Recognised(space.name, architecture, sizes)
+    return None
+
+
+def fingerprint(graph: CoarseGraph) -> str:
+    """32 hex digits, equal for coarse graphs of equal labels, channels, strides and wiring, in whichever order."""
+    below: list[str] = []
+    for one in graph.vertices:
+        sources = [below[source] for source in one.sources]
+        below.append(_digest(one.label, one.channels, one.stride, sorted(sources)))
+    above: list[list[str]] = [[] for _ in graph.vertices]
+    for number in reversed(range(len(graph.vertices))):
+        mine = _digest(below[number], sorted(above[number]))
+        for source in graph.vertices[number].sources:
+            above[source].append(mine)
+    return _digest(sorted(_digest(one, sorted(readers)) for one, readers in zip(below, above, strict=True)))
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _builds(
+    architecture: Architecture, sizes: Mapping[str, int], space: Space, vertices: Sequence[Vertex], wanted: str
+) -> bool:
+    image, classes = vertices[0], vertices[-2].channels
+    assert image.channels is not None
+    assert image.size is not None
+    assert classes is not None
+    try:
+        space.validate(architecture)
+        network = build_network(
+            architecture, space, sizes=sizes, classes=classes, in_channels=image.channels, device="meta"
+        )
+        traced = trace_symbolically(network, torch.empty(2, image.channels, *image.size, device="meta"))
+        return fingerprint(coarsen(traced)) == wanted
+    except (ValueError, RuntimeError, ImportFailed):
+        return False
+
+
+# Readers: from the vertices of a network to architectures and sizes
+
+_Reading = Iterator[tuple[Architecture, dict[str, int]]]
+
+
+def operations_by_label(space: Space) -> dict[str, str]:
+    """Operations of a space by the labels of the vertices that they become."""
+    found = {}
+    for name, table in space.operations.items():
+        kernel, module = table.get("kernel"), table["module"]
+        base = {
+            "conv": "conv",
+            "relu_conv": "conv",
+            "separable_conv": "sepconv",
+            "sep_conv": "sepconv",
+            "dil_conv": "dilsepconv",
+            "avg_pool": "avgpool",
+            "max_pool": "maxpool",
+        }.get(module)
+        if base is not None:
+            found[f"{base}{kernel}x{kernel}"] = name
+    return found
+
+
+def _stacked(vertices: Sequence[Vertex], space: Space) -> _Reading:
+    """Stem, stacks of cells between 2 x 2 max pools, average, dense layer."""
+    places = cuts(vertices)
+    if len(places) < 4 or vertices[places[1]].label != "conv3x3" or vertices[places[-3]].label != "global_pool":
+        return
+    stacks: list[list[int]] = [[places[1]]]
+    for place in places[2:-3]:
+        one = vertices[place]
+        if one.label == "maxpool2x2" and one.stride == 2:
+            stacks.append([place])
+        else:
+            stacks[-1].append(place)
+    lengths = {len(stack) - 1 for stack in stacks}
+    channels = vertices[places[1]].channels
+    if len(lengths) != 1 or channels is None:
+        return
+    (length,) = lengths
+    labels = operations_by_label(space)
+    for count in [count for count in range(1, length + 1) if length % count == 0]:
+        step = length // count
+        first, last = stacks[0][0], stacks[0][step]
+        cell = wired(vertices, first, last, labels, projected=True)
+        if cell is not None:
+            sizes = {"stacks": len(stacks), "cells_per_stack": count, "channels": channels}
+            yield Architecture(space.name, (cell,)), sizes
+
+
+def _summing(vertices: Sequence[Vertex], space: Space) -> _Reading:
+    """Stem, three stages of cells with residual blocks before the second and the third, average, dense layer."""
+    places = cuts(vertices)
+    if len(places) < 4 or vertices[places[1]].label != "conv3x3" or vertices[places[-3]].label != "global_pool":
+        return
+    cells = places[1:-3]
+    if vertices[cells[-1]].label == "norm":
+        cells = cells[:-1]
+    if len(cells) < 2 or len(cells) % 3:
+        return
+    # Each stage but the first begins with the sum of a residual block.
+    channels = vertices[places[1]].channels
+    if channels is None:
+        return
+    sizes = {"cells_per_stage": len(cells) // 3 - 1, "channels": channels}
+    for text in _strings(vertices, cells[0], cells[1], operations_by_label(space)):
+        yield Architecture(space.name, (from_string(text),)), sizes
+
+
+def _strings(vertices: Sequence[Vertex], start: int, end: int, labels: Mapping[str, str]) -> Iterator[str]:
+    """Cells of NAS-Bench-201 between two sums, as their strings: all that compute the same."""
+    total = vertices[end].sources
+    if vertices[end].label != "add" or len(total) != 3:
+        return
+
+    def edge(value: int, term: int) -> str | None:
+        """The operation that makes a term of a value."""
+        one = vertices[term]
+        if term == value:
+            return "skip_connect"
+        if one.sources != (value,):
+            return None
+        return "none" if one.label == "zeros" else labels.get(one.label)
+
+    inner = range(start + 1, end)
+    firsts = [(start, "skip_connect"), *((one, edge(start, one)) for one in inner)]
+    seconds = [one for one in inner if vertices[one].label == "add" and len(vertices[one].sources) == 2]
+    for (first, op01), second in itertools.product(firsts, seconds):
+        near, far = vertices[second].sources
+        ops = (op01, edge(start, near), edge(first, far),
+               edge(start, total[0]), edge(first, total[1]), edge(second, total[2]))  # fmt: skip
+        if None not in ops:
+            a, b, c, d, e, f = ops
+            yield f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+
+
+def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
+    """Stem, normal cells and two reduction cells that read the two cells before them, average, dense layer."""
+    whole = _with_reductions(vertices)
+    outputs = [number for number, one in whole.items() if one.label == "concat"]
+    stem = next((number for number, one in whole.items() if one.label == "conv3x3" and one.sources == (0,)), None)
+    if stem is None or not outputs:
+        return
+    trunk = [stem, stem, *outputs]
+    found: dict[bool, str] = {}
+    for number in range(len(outputs)):
+        cell = _two_input_cell(whole, trunk[number], trunk[number + 1], trunk[number + 2], space)
+        if cell is None:
+            continue
+        pairs, reduces = cell
+        if found.setdefault(reduces, pairs) != pairs:
+            return
+    stem_channels = whole[stem].channels
+    if set(found) != {False, True} or stem_channels is None:
+        return
+    nodes = len(whole[outputs[0]].sources)
+    concat = f"range(2, {nodes + 2})"
+    text = f"Genotype(normal={found[False]}, normal_concat={concat}, reduce={found[True]}, reduce_concat={concat})"
+    try:
+        architecture = from_genotype(text, space=space.name, operations=tuple(space.operations))
+    except ValueError:
+        return
+    yield architecture, {"layers": len(outputs), "channels": stem_channels // 3}
+
+
+def _with_reductions(vertices: Sequence[Vertex]) -> dict[int, Vertex]:
+    """Vertices by number, factorised reductions as one each: two 1 x 1 convolutions of stride 2, side by side."""
+    found = dict(enumerate(vertices))
+    for number, one in enumerate(vertices):
+        if one.label != "concat" or len(one.sources) != 2:
+            continue
+        even, odd = one.sources
+        halves = [vertices[half] for half in (even, odd)]
+        if any(half.label != "conv1x1" or half.stride != 2 for half in halves):
+            continue
+        if halves[0].sources != halves[1].sources:
+            continue
+        found[number] = replace(one, label="reduction", sources=halves[0].sources, stride=2)
+        del found[even], found[odd]
+    return found
+
+
+def _two_input_cell(
+    whole: Mapping[int, Vertex], earlier: int, previous: int, output: int, space: Space
+) -> tuple[str, bool] | None:
+    """Pairs of operations and what they read, as a genotype has them, and whether the cell halves the image.
+
+    None where they cannot be told.
+    """
+    labels = operations_by_label(space)
+    inside = _ancestors(whole, output) - _ancestors(whole, previous) - {previous}
+    # What the cell does with its two inputs before all else, the last but one first.
+    entrances = [
+        number
+        for number in sorted(inside)
+        if whole[number].sources in ((earlier,), (previous,)) and whole[number].label in ("conv1x1", "reduction")
+    ]
+    if earlier == previous:
+        if len(entrances) != 2:
+            return None  # which of the two it is cannot be told
+        place = {number: state for state, number in enumerate(entrances)}
+    else:
+        place = {number: int(whole[number].sources == (previous,)) for number in entrances}
+    sums = list(whole[output].sources)
+    place |= {number: state + 2 for state, number in enumerate(sums)}
+    pairs, strides = [], set()
+    for number in sums:
+        if whole[number].label != "add" or len(whole[number].sources) != 2:
+            return None
+        for term in whole[number].sources:
+            read = _operation(whole, term, place, labels)
+            if read is None:
+                return None
+            op, state, stride = read
+            pairs.append((op, state))
+            if state < 2:
+                strides.add(stride)
+    return (repr(pairs), strides == {2}) if len(strides) == 1 else None
+
+
+def _operation(
+    whole: Mapping[int, Vertex], term: int, place: Mapping[int, int], labels: Mapping[str, str]
+) -> tuple[str, int, int] | None:
+    """Operation, state that it reads, and stride."""
+    if term in place:
+        return "skip_connect", place[term], 1
+    one = whole[term]
+    if len(one.sources) != 1:
+        return None
+    (source,) = one.sources
+    if one.label == "reduction" and source in place:
+        return "skip_connect", place[source], 2
+    if one.label in labels and source in place and not one.label.startswith("sepconv"):
+        return labels[one.label], place[source], one.stride
+    # A separable convolution is applied twice.
+    first = whole[source]
+    if one.label == first.label and one.label in labels and len(first.sources) == 1 and first.sources[0] in place:
+        return labels[one.label], place[first.sources[0]], first.stride
+    return None
+
+
+def _ancestors(whole: Mapping[int, Vertex], number: int) -> set[int]:
+    found: set[int] = set()
+    left = [number]
+    while left:
+        for source in whole[left.pop()].sources:
+            if source not in found:
+                found.add(source)
+                left.append(source)
+    return found
+
+
+def _layered(vertices: Sequence[Vertex], space: Space) -> _Reading:
+    """Stem, layers that each read some of those before them through a 1 x 1 convolution, average, dense layer."""
+    whole, labels = _with_reductions(vertices), operations_by_label(space)
+    stem = next((number for number, one in whole.items() if one.label == "conv3x3" and one.sources == (0,)), None)
+    if stem is None:
+        return
+    place, ops, edges = {stem: 0}, ["input"], set()
+
+    def sources(number: int) -> list[int] | None:
+        """Layers that are joined."""
+        one = whole[number]
+        if number in place:
+            return [place[number]]
+        if one.label == "reduction":
+            return sources(one.sources[0])
+        if one.label in ("concat", "add"):
+            parts = [sources(source) for source in one.sources]
+            return None if None in parts else [layer for part in parts if part is not None for layer in part]
+        return None
+
+    for number, one in whole.items():
+        projection = whole[one.sources[0]] if len(one.sources) == 1 and one.sources[0] in whole else None
+        if one.label not in labels or projection is None or projection.label != "conv1x1" or number in place:
+            continue
+        if len(projection.sources) != 1:
+            continue
+        read = sources(projection.sources[0])
+        if read is None:
+            continue
+        place[number] = len(ops)
+        edges |= {(layer, len(ops)) for layer in read}
+        ops.append(labels[one.label])
+    last = next((one for one in reversed(vertices) if one.label == "global_pool"), None)
+    read = None if last is None or len(last.sources) != 1 else sources(last.sources[0])
+    channels = whole[stem].channels
+    if read is None or channels is None:
+        return
+    edges |= {(layer, len(ops)) for layer in read}
+    try:
+        cell = Cell((*ops, "output"), frozenset(edges))
+    except ValueError:
+        return
+    yield Architecture(space.name, (cell,)), {"channels": channels}
+
+
+_READERS: dict[str, Callable[[Sequence[Vertex], Space], _Reading]] = {
+    "stacked": _stacked,
+    "nasbench201": _summing,
+    "darts": _chained,
+    "enas": _layered,
+}

@@ -1,0 +1,214 @@
+"""Networks of PyTorch as graphs of operators: by `torch.export`, or where that fails by `torch.fx`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import operator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from graphnas.importing.operators import ImportFailed, Operator, OperatorGraph, kind_of, pooled
+
+
+def trace(module: nn.Module, *inputs: Any, **named: Any) -> OperatorGraph:
+    """The operators of a network.
+
+    The network is traced in evaluation mode, without its weights being looked at; it is as before afterwards.
+
+    Args:
+        module: The network.
+        inputs: An example of its inputs. A batch of two images is better than one, which may be taken for a constant.
+        named: Further inputs by name.
+
+    Raises:
+        ImportFailed: saying why both ways failed.
+    """
+    mode = module.training
+    module.eval()
+    try:
+        with _quiet():
+            try:
+                graph, weights = _exported(module, inputs, named)
+            except Exception as first:
+                try:
+                    graph, weights = _symbolic(module, inputs, named)
+                except Exception as second:
+                    raise ImportFailed(f"torch.export: {_short(first)}; torch.fx: {_short(second)}") from first
+    finally:
+        module.train(mode)
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return OperatorGraph(tuple(_operators(graph, weights)), parameters)
+
+
+def trace_symbolically(module: nn.Module, *inputs: Any) -> OperatorGraph:
+    """As `trace` does where `torch.export` fails: faster, and on the device `meta` too."""
+    mode = module.training
+    module.eval()
+    try:
+        with _quiet():
+            return OperatorGraph(tuple(_operators(*_symbolic(module, inputs, {}))))
+    finally:
+        module.train(mode)
+
+
+def _exported(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[fx.Graph, set[str]]:
+    """The graph, and the names of its placeholders that are weights."""
+    program = torch.export.export(module, tuple(inputs), dict(named), strict=False)
+    given = set(program.graph_signature.user_inputs)
+    weights = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.name not in given}
+    return program.graph, weights
+
+
+def _symbolic(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[fx.Graph, set[str]]:
+    from torch.fx.passes.shape_prop import ShapeProp
+
+    if named:
+        raise ImportFailed(f"inputs by name are not followed: {', '.join(named)}")
+    traced = fx.symbolic_trace(module)
+    with torch.no_grad():
+        ShapeProp(traced).propagate(*inputs)
+    return traced.graph, set()
+
+
+def _operators(graph: fx.Graph, weights: set[str]) -> Iterator[Operator]:
+    number: dict[fx.Node, int] = {}
+    for node in graph.nodes:
+        if node.name in weights or node.op == "get_attr":
+            continue
+        if node.op == "placeholder":
+            if _shape(node) is None:
+                continue
+            one = Operator("input", (), node.name, "input", shape=_shape(node))
+        elif node.op == "output":
+            one = Operator("output", _sources(node, number), node.name, "output")
+        else:
+            if _shape(node) is None:
+                continue
+            one = _operator(node, number)
+        number[node] = len(number)
+        yield one
+
+
+def _operator(node: fx.Node, number: Mapping[fx.Node, int]) -> Operator:
+    origin, layer = _origin(node)
+    sources, kind = _sources(node, number), kind_of(_origin(node)[0])
+    attributes: dict[str, Any] = {}
+    if kind in ("conv", "transposed_conv"):
+        attributes = _convolution(node, layer, transposed=kind == "transposed_conv")
+    elif kind in ("max_pool", "avg_pool"):
+        attributes = _window(node, layer)
+    elif kind in ("global_pool", "reduce"):
+        first = next(iter(node.all_input_nodes), None)
+        kind = pooled(kind, None if first is None else _shape(first), _shape(node))
+    return Operator(kind, sources, node.name, origin, attributes, _shape(node))
+
+
+def _origin(node: fx.Node) -> tuple[str, nn.Module | None]:
+    """What an operation is called, and the module that it is, if it is one."""
+    if node.op == "call_module":
+        layer = node.graph.owning_module.get_submodule(str(node.target))  # type: ignore[union-attr]
+        return type(layer).__name__, layer
+    if node.op == "call_method":
+        return str(node.target), None
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        return target._schema.name.split("::")[1], None
+    if target is operator.getitem:
+        return "getitem", None
+    return str(getattr(target, "__name__", target)), None
+
+
+def _sources(node: fx.Node, number: Mapping[fx.Node, int]) -> tuple[int, ...]:
+    """Numbers of the tensors that a node takes, each as often as it takes it."""
+    found: list[int] = []
+    fx.map_arg((node.args, node.kwargs), lambda one: found.append(number[one]) if one in number else None)
+    return tuple(found)
+
+
+def _shape(node: fx.Node) -> tuple[int, ...] | None:
+    """Shape of a node's tensor, of the first of several; None where it has none."""
+    value = node.meta.get("val", node.meta.get("tensor_meta"))
+    while isinstance(value, tuple | list) and value and not hasattr(value, "shape"):
+        value = value[0]
+    if value is None or not hasattr(value, "shape"):
+        return None
+    return tuple(_whole(size) for size in value.shape)
+
+
+def _whole(size: Any) -> int:
+    """A size, of which one that is not known counts as -1."""
+    if isinstance(size, int):
+        return size
+    hint = getattr(getattr(size, "node", None), "hint", None)
+    return int(hint) if hint is not None else -1
+
+
+def _convolution(node: fx.Node, layer: nn.Module | None, *, transposed: bool) -> dict[str, Any]:
+    if layer is not None:
+        return {
+            "kernel": tuple(layer.kernel_size),  # type: ignore[arg-type]
+            "stride": tuple(layer.stride),  # type: ignore[arg-type]
+            "dilation": tuple(layer.dilation),  # type: ignore[arg-type]
+            "groups": layer.groups,
+            "in_channels": layer.in_channels,
+            "out_channels": layer.out_channels,
+        }
+    given = _arguments(node)
+    weight = given["weight"].meta["val"].shape
+    groups = int(given.get("groups", 1))
+    rank = len(weight) - 2
+    outer, inner = int(weight[0]), int(weight[1]) * groups
+    return {
+        "kernel": tuple(int(size) for size in weight[2:]),
+        "stride": _tuple(given.get("stride", 1), rank),
+        "dilation": _tuple(given.get("dilation", 1), rank),
+        "groups": groups,
+        "in_channels": outer if transposed else inner,
+        "out_channels": inner if transposed else outer,
+    }
+
+
+def _window(node: fx.Node, layer: nn.Module | None) -> dict[str, Any]:
+    rank = max(len(_shape(node) or ()) - 2, 1)
+    given = vars(layer) if layer is not None else _arguments(node)
+    kernel = _tuple(given.get("kernel_size", 1), rank)
+    return {"kernel": kernel, "stride": _tuple(given.get("stride") or kernel, rank)}
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    """Arguments by the names that the operation gives them."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        names = [argument.name for argument in node.target._schema.arguments]
+    else:
+        names = ["input", "weight", "bias", "stride", "padding", "dilation", "groups"]
+        if "pool" in _origin(node)[0]:
+            names = ["input", "kernel_size", "stride", "padding"]
+    return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+
+
+def _tuple(value: Any, rank: int) -> tuple[int, ...]:
+    values = tuple(int(one) for one in value) if isinstance(value, list | tuple) else (int(value),)
+    return values * rank if len(values) == 1 else values
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what tracing says on the way."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+def example_images(module: nn.Module, size: Sequence[int] = (3, 224, 224)) -> Tensor:
+    """Two images of zeros for a network, in the precision of its weights."""
+    weight = next(module.parameters(), torch.empty(0))
+    return torch.zeros(2, *size, dtype=weight.dtype if weight.is_floating_point() else torch.float32)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from graphnas.cli.main import app
+
+SMALL = """
+import torch
+from graphnas.networks import build_network
+from graphnas.spaces import Space
+from torch import nn
+
+wide = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+number = 3
+
+
+def cell():
+    space = Space.load("nasbench201")
+    import numpy as np
+
+    architecture = space.sample(1, np.random.default_rng(0))[0]
+    return build_network(architecture, space, sizes={"cells_per_stage": 1, "channels": 4})
+
+
+def broken():
+    raise RuntimeError("no such weights")
+
+
+class Cumulated(nn.Module):
+    def forward(self, x):
+        return torch.cumsum(x, 1)
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "nets.py"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_network_is_taken_apart(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found.json"
+    result = run("import", f"{file}:wide", f"{file}:cell", f"{file}:Cumulated", "--input", "3x32x32", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert "nets.py:wide: 3 operators, 100.0 % of them known" in result.stdout
+    assert "unknown: 1 cumsum" in result.stdout
+    assert "the network of an architecture of nasbench201 (cells_per_stage 1, channels 4)" in result.stdout
+    wide, cell, cumulated = json.loads(out.read_text())
+    assert wide["graph"] == {
+        "ops": ["input", "conv3x3", "conv3x3", "output"],
+        "edges": [[0, 1], [1, 2], [2, 3]],
+    }
+    assert wide["cells"][0]["space"] == "nasbench101"
+    assert cell["recognised"]["architecture"]["space"] == "nasbench201"
+    assert cumulated["mapped"] == 0
+    again = run("import", f"{file}:wide", "--input", "3x32x32", "--json")
+    assert json.loads(again.stdout) == [wide]
+
+
+@pytest.mark.parametrize(
+    ("network", "code", "message"),
+    [
+        ("none.py:net", 3, "there is no such file"),
+        ("nets.py", 3, "expected FILE.onnx or FILE.py:NAME"),
+        ("nets.py:missing", 3, "there is no 'missing' in it"),
+        ("nets.py:broken", 3, "RuntimeError: no such weights"),
+        ("nets.py:number", 3, "object is not callable"),
+        ("none.onnx", 3, "none.onnx"),
+    ],
+)
+def test_what_is_no_network_is_refused(file: Path, network: str, code: int, message: str) -> None:
+    result = run("import", str(file.parent / network))
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.split())
+
+
+def test_a_shape_is_sizes(file: Path) -> None:
+    result = run("import", f"{file}:wide", "--input", "3,32,32")
+    assert result.exit_code == 2
+    assert "--input: expected sizes with x between" in " ".join(result.stderr.replace("│", " ").split())

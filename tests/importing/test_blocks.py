@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from graphnas.cell import Cell
+from graphnas.importing import CoarseGraph, Macro, coarsen, macro_structure, recognise_cells, trace
+from graphnas.importing.segments import cuts
+from graphnas.spaces import Space
+from tests.importing.networks import Attention, BasicBlock, Classifier, Inception, conv
+
+SPACE = Space.load("nasbench101")
+
+
+def read(network: nn.Module, *images: torch.Tensor) -> tuple[CoarseGraph, Macro]:
+    graph = coarsen(trace(network, *(images or (torch.zeros(2, 3, 16, 16),))))
+    return graph, macro_structure(graph)
+
+
+def test_all_paths_go_through_cuts() -> None:
+    graph, _ = read(Classifier(BasicBlock(8, 8), conv(8, 8)))
+    assert [graph.vertices[cut].label for cut in cuts(graph.vertices)] == [
+        "input", "conv3x3", "add", "conv3x3", "global_pool", "linear", "output",
+    ]  # fmt: skip
+
+
+def test_a_residual_network_is_its_blocks() -> None:
+    network = Classifier(BasicBlock(8, 8), BasicBlock(8, 8), BasicBlock(8, 16, 2), BasicBlock(16, 16), out=16)
+    graph, macro = read(network)
+    assert [(block.cell.ops[1:-1], block.count) for block in macro.blocks[1:3]] == [
+        (("conv3x3", "conv3x3", "add"), 3),
+        (("conv3x3/2", "conv3x3", "conv1x1/2", "add"), 1),
+    ]
+    assert macro.sequence == ((0, 1), (1, 2), (2, 1), (1, 1), (3, 1), (4, 1))
+    found = recognise_cells(graph, macro, [SPACE])
+    assert found[0].architecture.cells[0] == Cell(
+        ("input", "conv3x3", "conv3x3", "output"), frozenset({(0, 1), (1, 2), (2, 3), (0, 3)})
+    )
+    assert len(found[0].places) == 3
+
+
+def test_branches_side_by_side_are_a_cell() -> None:
+    graph, macro = read(Classifier(Inception(8), Inception(16), out=16))
+    (found, *_) = recognise_cells(graph, macro, [SPACE])
+    cell = found.architecture.cells[0]
+    assert sorted(cell.ops[1:-1]) == ["conv1x1", "conv1x1", "conv1x1", "conv3x3", "maxpool3x3"]
+    assert len(cell.edges) == 8
+    assert len(found.places) == 2
+
+
+def test_a_chain_that_repeats_is_a_cell() -> None:
+    graph, macro = read(Classifier(*(conv(8, 8) for _ in range(4))))
+    (found, *_) = recognise_cells(graph, macro, [SPACE])
+    assert found.architecture.cells[0].ops == ("input", *["conv3x3"] * 5, "output")
+    pooled, macro = read(
+        Classifier(*(layer for _ in range(3) for layer in (conv(8, 8, 5), conv(8, 8), nn.MaxPool2d(2))))
+    )
+    # The longest chain that repeats, not its parts.
+    assert [block.cell.ops[1:-1] for block in macro.blocks if block.count == 3] == [
+        ("conv5x5", "conv3x3", "maxpool2x2/2")
+    ]
+    assert macro.sequence[1] == (1, 3)
+    assert pooled.mapping.unmapped == {}
+
+
+def test_layers_of_a_transformer_are_equal_blocks() -> None:
+    _, macro = read(nn.Sequential(*(Attention(8) for _ in range(3))), torch.zeros(2, 5, 8))
+    assert sum(block.count for block in macro.blocks if "attention" in block.cell.ops) == 3
+    assert len(macro.blocks) == 2
+
+
+def test_a_network_of_two_inputs_is_one_block() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = conv(3, 8), conv(3, 8)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return self.one(x) + self.other(y)
+
+    graph, macro = read(Two(), torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
+    assert graph.cell().ops == ("input0", "input1", "conv3x3", "conv3x3", "add", "output")
+    assert len(macro.blocks) == 1

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphnas.importing import ImportFailed, coarsen, read_onnx
+
+onnx = pytest.importorskip("onnx")
+
+
+def save(path: Path, nodes: list[object], weights: dict[str, tuple[int, ...]], result: str = "y") -> Path:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", kinds.FLOAT, [2, 3, 16, 16])],
+        [helper.make_tensor_value_info(result, kinds.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.zeros(shape, np.float32), name) for name, shape in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def node(op: str, inputs: str, outputs: str, **attributes: object) -> object:
+    return onnx.helper.make_node(op, inputs.split(), outputs.split(), **attributes)
+
+
+def test_a_residual_block(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w0", "a", kernel_shape=[3, 3], pads=[1] * 4),
+        node("BatchNormalization", "a s s s s", "b"),
+        node("Relu", "b", "c"),
+        node("Conv", "c w1", "d", pads=[1] * 4, strides=[2, 2]),
+        node("Conv", "c w2", "e", strides=[2, 2]),
+        node("Add", "d e", "f"),
+        node("GlobalAveragePool", "f", "g"),
+        node("Flatten", "g", "h"),
+        node("Gemm", "h w3", "y", transB=1),
+    ]
+    weights = {"w0": (8, 3, 3, 3), "s": (8,), "w1": (8, 8, 3, 3), "w2": (8, 8, 1, 1), "w3": (10, 8)}
+    graph = coarsen(read_onnx(save(tmp_path / "net.onnx", nodes, weights)))
+    assert graph.cell().ops == (
+        "input", "conv3x3", "conv3x3", "conv1x1", "add", "global_pool", "linear", "output",
+    )  # fmt: skip
+    assert [one.stride for one in graph.vertices[1:4]] == [1, 2, 2]
+    assert graph.vertices[2].size == (8, 8)
+    assert graph.mapping.fused == {"norm": 1, "activation": 1}
+    assert graph.parameters == 8 * 27 + 8 + 576 + 64 + 80
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    for content in (b"", b"\x80\x04 pickles are not read", b"\x0a\xff\xff\xff\xff\x0f"):
+        path.write_bytes(content)
+        with pytest.raises(ImportFailed, match=r"net\.onnx: expected an ONNX model"):
+            read_onnx(path)
+    with pytest.raises(ImportFailed, match="reads 'nowhere', which comes from nowhere"):
+        read_onnx(save(path, [node("Add", "x nowhere", "y")], {}))
+    body = onnx.helper.make_graph([node("Relu", "x", "z")], "body", [], [onnx.ValueInfoProto(name="z")])
+    with pytest.raises(ImportFailed, match=r"\(If\): control flow is not followed"):
+        read_onnx(save(path, [node("If", "x", "y", then_branch=body, else_branch=body)], {}))
+    with pytest.raises(FileNotFoundError):
+        read_onnx(tmp_path / "none.onnx")

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from graphnas.importing import ImportFailed, Operator, OperatorGraph, coarsen, macro_structure, trace
+from graphnas.importing.skeletons import fingerprint
+from graphnas.importing.tracing import trace_symbolically
+from tests.importing.networks import Attention, BasicBlock, Branching, Classifier, Gated, Inception, conv
+
+IMAGES = torch.zeros(2, 3, 16, 16)
+TEXTS = torch.zeros(2, 5, 8)
+
+
+def labels(network: nn.Module, images: torch.Tensor = IMAGES) -> list[str]:
+    return [vertex.label for vertex in coarsen(trace(network, images)).vertices]
+
+
+def test_a_residual_block_as_vertices() -> None:
+    graph = coarsen(trace(Classifier(BasicBlock(8, 16, 2), out=16), IMAGES))
+    cell = graph.cell()
+    assert cell.ops == ("input", "conv3x3", "conv3x3", "conv3x3", "conv1x1", "add", "global_pool", "linear", "output")
+    assert cell.edges == {(0, 1), (1, 2), (2, 3), (1, 4), (3, 5), (4, 5), (5, 6), (6, 7), (7, 8)}
+    stem, first, second, shortcut, total = graph.vertices[1:6]
+    assert [one.stride for one in (stem, first, second, shortcut)] == [1, 2, 1, 2]
+    assert [one.channels for one in (stem, first, total)] == [8, 16, 16]
+    assert first.around == ("conv", "norm", "activation")
+    assert second.around == ("conv", "norm")
+    assert total.around == ("add", "activation")
+    assert total.size == (8, 8)
+    account = graph.mapping
+    assert account.vertices == {"conv3x3": 3, "conv1x1": 1, "add": 1, "global_pool": 1, "linear": 1}
+    assert account.fused == {"norm": 4, "activation": 3}
+    assert account.passed_over == {"flatten": 1}
+    assert account.unmapped == {}
+    assert account.operators == sum(sum(one.values()) for one in (account.vertices, account.fused, account.passed_over))
+    assert account.share == 1
+    assert graph.parameters == sum(one.numel() for one in Classifier(BasicBlock(8, 16, 2), out=16).parameters())
+
+
+def test_convolutions_by_their_kind() -> None:
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, (1, 7), padding=(0, 3)),
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2),
+        nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        nn.Conv2d(8, 8, 5, padding=2, groups=8),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 4, 1),
+        nn.Conv2d(4, 4, 3, padding=4, dilation=4, groups=4),
+        nn.Conv2d(4, 4, 1),
+        nn.ConvTranspose2d(4, 4, 2, 2),
+        nn.AvgPool2d(3, 1, 1),
+    )
+    expected = ["conv1x7", "dilconv3x3", "groupconv3x3", "dwconv5x5", "maxpool2x2", "sepconv3x3", "dilsepconv3x3",
+                "transposed_conv2x2", "avgpool3x3"]  # fmt: skip
+    assert labels(layers) == ["input", *expected, "output"]
+
+
+def test_gates_and_attention_are_followed() -> None:
+    graph = coarsen(trace(Classifier(Gated(8)), IMAGES))
+    assert [one.label for one in graph.vertices[2:8]] == ["dwconv3x3", "global_pool", "linear", "linear", "mul", "add"]
+    assert graph.vertices[6].sources == (2, 5)
+    graph = coarsen(trace(Attention(8), TEXTS))
+    assert [one.label for one in graph.vertices[1:]] == [
+        "linear", "attention", "linear", "add", "linear", "linear", "add", "output",
+    ]  # fmt: skip
+    # Query, key and value come of one layer, and the block is added to what enters it.
+    assert graph.vertices[2].sources == (1, 1, 1)
+    assert graph.vertices[4].sources == (0, 3)
+    assert graph.mapping.fused["norm"] == 2
+
+
+@pytest.mark.parametrize("network", [Classifier(BasicBlock(8, 8), Inception(8), out=16), Classifier(Gated(8))])
+def test_both_ways_of_tracing_see_the_same(network: nn.Module) -> None:
+    one, other = coarsen(trace(network, IMAGES)), coarsen(trace_symbolically(network, IMAGES))
+    assert fingerprint(one) == fingerprint(other)
+    assert fingerprint(one) != fingerprint(coarsen(trace(Classifier(Inception(8), out=16), IMAGES)))
+
+
+def test_what_has_no_kind_is_named() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cumsum(conv_layer(x), 1) + torch.arange(16.0)
+
+    conv_layer = conv(3, 4)
+    graph = coarsen(trace(Odd(), IMAGES))
+    assert graph.mapping.unmapped == {"cumsum": 1}
+    assert graph.mapping.constants >= 1
+    assert 0 < graph.mapping.share < 1
+    assert "cumsum" in [one.label for one in graph.vertices]
+
+
+def test_a_network_is_as_before() -> None:
+    network = Classifier(BasicBlock(8, 8)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    trace(network, IMAGES)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_what_cannot_be_read_is_refused() -> None:
+    with pytest.raises(ImportFailed, match=r"torch\.export: .*; torch\.fx: "):
+        trace(Branching(), torch.zeros(2, 4))
+    with pytest.raises(ImportFailed, match="no path joins them"):
+        coarsen(OperatorGraph((Operator("input"), Operator("conv"), Operator("output", (1,)))))
+    with pytest.raises(ImportFailed, match="at most 100,000 operators, but got 100,001"):
+        OperatorGraph((Operator("input"),) * 100_001)
+    with pytest.raises(ImportFailed, match="sources of operator 0"):
+        OperatorGraph((Operator("add", (0,)),))
+
+
+def test_a_long_network_takes_no_long_time() -> None:
+    chain = [Operator("input", shape=(2, 8, 4, 4))]
+    for number in range(1, 10_000):
+        joins = number > 3 and number % 3 == 0
+        chain.append(Operator("add", (number - 1, number - 3)) if joins else Operator("activation", (number - 1,)))
+    chain.append(Operator("output", (len(chain) - 1,)))
+    clock = time.process_time()
+    graph = coarsen(OperatorGraph(tuple(chain)))
+    assert len(graph.vertices) > 3_000
+    assert sum(block.count for block in macro_structure(graph).blocks) >= 1
+    assert time.process_time() - clock < 20
