@@ -58,10 +58,29 @@ def trace_symbolically(module: nn.Module, *inputs: Any) -> OperatorGraph:
 
 def _exported(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[fx.Graph, set[str]]:
     """The graph, and the names of its placeholders that are weights."""
-    program = torch.export.export(module, tuple(inputs), dict(named), strict=False)
+    program = torch.export.export(_TensorsAlone(module), tuple(inputs), dict(named), strict=False)
     given = set(program.graph_signature.user_inputs)
     weights = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.name not in given}
     return program.graph, weights
+
+
+class _TensorsAlone(nn.Module):
+    """A network without what else it returns, such as caches of keys and values, which cannot be exported."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any, **named: Any) -> tuple[Tensor, ...]:
+        return tuple(_tensors(self.network(*inputs, **named)))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(one)
 
 
 def _symbolic(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[fx.Graph, set[str]]:
