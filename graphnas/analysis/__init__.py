@@ -1,6 +1,8 @@
-"""What a latent space is like: smoothness against exact edit distance, ranking from few labels, one report."""
+"""What a latent space is like (smoothness, ranking from few labels, one report), and what architectures are in it."""
 
 from graphnas.analysis.encoder_report import encoder_report, hand_made_encodings
+from graphnas.analysis.explanation import Explanation, PartEffect, explain
+from graphnas.analysis.interpolation import Waypoint, interpolate
 from graphnas.analysis.labels import LabelledCells, labelled_cells
 from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_smoothness, smoothness
 from graphnas.analysis.prediction import prediction
@@ -10,14 +12,19 @@ from graphnas.analysis.walks import random_edits, random_walks
 
 __all__ = [
     "EditPairs",
+    "Explanation",
     "LabelDraw",
     "LabelledCells",
+    "PartEffect",
     "TrainingSplit",
+    "Waypoint",
     "compare_encodings",
     "draw_pairs",
     "encoder_report",
+    "explain",
     "gp_ranking",
     "hand_made_encodings",
+    "interpolate",
     "is_listed",
     "label_draws",
     "labelled_cells",

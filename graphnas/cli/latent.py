@@ -60,7 +60,7 @@ def embed(
     set_threads(1)
     from graphnas.cli.architectures import read_architectures
 
-    model = _open_encoder(encoder, limit, choose_device(device))
+    model = open_encoder(encoder, limit, choose_device(device))
     architectures = [one for file in files for one in read_architectures(file, model.space)]
     mu, logvar = (part.double().cpu().numpy() for part in model.encode(architectures))
     texts = [architecture.to_json() for architecture in architectures]
@@ -98,7 +98,7 @@ def decode(
     from graphnas.encoders.legality import legal_cells
 
     place = choose_device(device)
-    model = _open_encoder(encoder, limit, place)
+    model = open_encoder(encoder, limit, place)
     z = _read(file)
     if z.shape[1] != model.latent_dim:
         raise BadData(f"{file}: expected {model.latent_dim} latent dimensions, but got {z.shape[1]}")
@@ -120,7 +120,7 @@ def decode(
         typer.echo(f"{legal.sum():,} architectures written to {out}{nothing}")
 
 
-def _open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> CellAutoencoder:
+def open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> CellAutoencoder:
     """A trained encoder; with `--limit`, for architectures of other limits than it was trained on."""
     from graphnas.encoders import CellAutoencoder
     from graphnas.spaces import Space

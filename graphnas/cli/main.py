@@ -8,6 +8,7 @@ import typer
 
 from graphnas import __version__
 from graphnas.cli import (
+    analyse,
     bench,
     console,
     data,
@@ -43,6 +44,7 @@ app.command("import")(importing.import_networks)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(evaluate.export)
 app.command("bench")(bench.bench)
+app.add_typer(analyse.app, name="analyse")
 app.add_typer(predict.app, name="predict")
 app.add_typer(surrogate.app, name="surrogate")
 app.add_typer(study.app, name="study")

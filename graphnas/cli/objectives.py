@@ -138,7 +138,7 @@ def make_evaluator(
             raise typer.BadParameter(
                 "a surrogate knows whole trainings: --metric, --epochs, --recipe and --predictions do not go with it"
             )
-        _check_metrics(further, "surrogate", ("predicted", "std"))
+        _check_metrics(further, "surrogate", ("predicted", "std", "familiar"))
         loaded = open_surrogate(name, space if space.name not in space.names() else None)
         if loaded.space.name != space.name:
             raise typer.BadParameter(f"the surrogate {name} is of {loaded.space.name}, not of {space.name}")
