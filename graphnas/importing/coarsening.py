@@ -320,7 +320,8 @@ def _label(node: _Node) -> str:
     if one.kind in ("max_pool", "avg_pool"):
         base = one.kind.replace("_", "")
         return base + _size(given["kernel"]) if "kernel" in given else base
-    return one.kind
+    # What is passed over elsewhere, but here takes several tensors.
+    return one.origin if one.kind == "view" else one.kind
 
 
 def _size(kernel: Sequence[Any]) -> str:

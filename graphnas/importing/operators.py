@@ -77,7 +77,7 @@ _NAMES = {
     "conv": "conv convolution conv1d conv2d conv3d lazyconv2d",
     "transposed_conv": "conv_transpose1d conv_transpose2d conv_transpose3d convtranspose convtranspose1d "
     "convtranspose2d convtranspose3d",
-    "linear": "linear addmm gemm lazylinear conv1dlinear",
+    "linear": "linear addmm gemm lazylinear",
     "matmul": "matmul bmm mm baddbmm einsum mv dot",
     "norm": "batch_norm batchnorm1d batchnorm2d batchnorm3d batchnormalization native_batch_norm cudnn_batch_norm "
     "_native_batch_norm_legit_no_training _native_batch_norm_legit group_norm groupnorm native_group_norm "
@@ -94,7 +94,7 @@ _NAMES = {
     "global_pool": "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d "
     "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d adaptiveavgpool1d adaptiveavgpool2d adaptiveavgpool3d "
     "adaptivemaxpool1d adaptivemaxpool2d adaptivemaxpool3d globalaveragepool globalmaxpool",
-    "add": "add iadd sum_of rsub sub isub subtract",
+    "add": "add iadd rsub sub isub subtract",
     "mul": "mul imul multiply div divide truediv",
     "concat": "cat concat concatenate stack hstack vstack",
     "attention": "scaled_dot_product_attention multi_head_attention_forward multiheadattention attention "
@@ -104,7 +104,7 @@ _NAMES = {
     "upsample_bicubic2d upsample_trilinear3d upsample_linear1d _upsample_bilinear2d_aa resize pixel_shuffle "
     "pixelshuffle depthtospace upsamplingbilinear2d upsamplingnearest2d grid_sample",
     "zeros": "zeros_like new_zeros",
-    "reduce": "mean reducemean sum reducesum amax amin max reducemax min prod norm_of logsumexp topk var_mean var std",
+    "reduce": "mean reducemean sum reducesum amax amin max reducemax min prod logsumexp topk var_mean var std",
     "recurrent": "lstm gru rnn rnn_tanh rnn_relu lstm_cell gru_cell",
     # What changes the form or the scale of one tensor, and is no vertex of its own.
     "view": "view _unsafe_view view_as reshape reshape_as flatten unflatten permute transpose t mt adjoint swapaxes "
