@@ -17,6 +17,7 @@ from graphnas.cli import (
     evaluate,
     importing,
     latent,
+    maps,
     predict,
     search,
     spaces,
@@ -45,6 +46,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(evaluate.export)
 app.command("bench")(bench.bench)
 app.add_typer(analyse.app, name="analyse")
+app.command("map")(maps.draw_map)
 app.add_typer(predict.app, name="predict")
 app.add_typer(surrogate.app, name="surrogate")
 app.add_typer(study.app, name="study")

@@ -1,0 +1,174 @@
+"""`graphnas map`: architectures in a latent space as a page to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphnas.cli.architectures import read_architectures
+from graphnas.cli.console import (
+    BadData,
+    EncoderOption,
+    JsonOption,
+    LimitOption,
+    SeedOption,
+    print_json,
+    set_threads,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from graphnas.encoders import CellAutoencoder
+    from graphnas.report.map_page import MapGroup
+
+_MOST_METRICS = 8  # of a table, beside the one that is queried
+
+
+def draw_map(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders of searches, files of architectures, table or table:FILE; one or more."
+        ),
+    ],
+    encoder: EncoderOption,
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("map.html"),
+    metric: Annotated[str | None, typer.Option("--metric", help="Column of a table that comes first.")] = None,
+    most: Annotated[
+        int, typer.Option("--most", min=1, help="Rows of a table that are drawn, at random if it has more.")
+    ] = 10_000,
+    background: Annotated[int, typer.Option("--background", min=0, help="Random architectures behind them.")] = 0,
+    title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
+    seed: SeedOption = 0,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a map: principal components of the latent means, to colour by any metric, to zoom and to point at.
+
+    Architectures are drawn when they are pointed at; of a search its path and, of several objectives, its Pareto set
+    are drawn too. The page is one file that needs no network.
+
+    [bold]Examples[/bold]
+
+      graphnas map table --encoder nasbench201 --out map.html
+
+      graphnas map results/search-1 results/search-2 --encoder nasbench101 --background 2000
+    """
+    set_threads(1)
+    import numpy as np
+
+    from graphnas.cli.latent import open_encoder
+    from graphnas.predictors import latent_encoding
+    from graphnas.report.map_page import MapGroup, map_page, principal_plane
+
+    model = open_encoder(encoder, limit, "cpu")
+    space = model.space
+    groups = [_group(source, model, metric, most, seed) for source in sources]
+    if background:
+        drawn = space.sample_arrays(background, np.random.default_rng(seed))
+        groups.insert(0, MapGroup("random", drawn))
+    place = latent_encoding(space, model, metric=False)
+    plane, axes = principal_plane(np.concatenate([place(group.cells) for group in groups]))
+    heading = title or f"Map of {space.title}"
+    note = f"Latent means of the encoder {encoder}, two leading principal components. {space.paper}."
+    page = map_page(space, groups, plane, title=heading, note=note, axes=axes)
+    with writing(out):
+        out.write_text(page, encoding="utf-8")
+    if as_json:
+        print_json({"file": str(out), "architectures": len(plane), "bytes": out.stat().st_size})
+    else:
+        typer.echo(f"{len(plane):,} architectures drawn in {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+
+
+def _group(source: str, model: CellAutoencoder, metric: str | None, most: int, seed: int) -> MapGroup:
+    """The architectures of a source.
+
+    Raises:
+        BadData: if there are none.
+    """
+    from graphnas import studies
+    from graphnas.report.map_page import MapGroup
+
+    space = model.space
+    try:
+        if (Path(source) / studies.CONFIG).is_file():
+            return _of_search(Path(source), model)
+        if source.partition(":")[0] == "table":
+            return _of_table(source.partition(":")[2] or None, model, metric, most, seed)
+    except (FileNotFoundError, ValueError) as error:
+        raise BadData(str(error)) from None
+    found = read_architectures(Path(source), space)
+    names = [f"entry {number}" for number in range(len(found))]
+    return MapGroup(Path(source).stem, space.to_arrays(found), names=names)
+
+
+def _of_table(path: str | None, model: CellAutoencoder, metric: str | None, most: int, seed: int) -> MapGroup:
+    import numpy as np
+
+    from graphnas.evaluate import open_table
+    from graphnas.report.map_page import MapGroup
+
+    space = model.space
+    table = open_table(space.name, path)
+    first = metric or table.query
+    if first not in table.metrics:
+        raise ValueError(f"{first!r} is no metric of {table.path.name}; it has {', '.join(table.metrics)}")
+    rows = np.arange(len(table))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+    chosen = list(dict.fromkeys((first, *table.report)))[: _MOST_METRICS + 1]
+    metrics = {name: table.column(name)[rows].astype(np.float64) for name in chosen}
+    cells = space.to_arrays(table.architectures(rows.tolist()))
+    return MapGroup(f"table {table.path.stem}", cells, metrics)
+
+
+def _of_search(folder: Path, model: CellAutoencoder) -> MapGroup:
+    import numpy as np
+
+    from graphnas import studies
+    from graphnas.report.figures import source_kind
+    from graphnas.report.map_page import MapGroup
+
+    space = model.space
+    found = studies.load_space(folder)
+    if found.name != space.name:
+        raise ValueError(f"{folder}: expected a search of {space.name}, but this is one of {found.name}")
+    study = studies.resume(folder)
+    trials = [trial for trial in studies.finished(study) if "graphnas:architecture" in trial.user_attrs]
+    if not trials:
+        raise ValueError(f"{folder}: expected finished trials, but there are none")
+    values = np.array([trial.values[0] if trial.values else math.nan for trial in trials])
+    names = [f"trial {trial.number}, {source_kind(trial.user_attrs.get('graphnas:source', ''))}" for trial in trials]
+    metrics = {"value": values, "trial": np.array([float(trial.number) for trial in trials])}
+    told = [trial.user_attrs.get("graphnas:metrics", {}) for trial in trials]
+    for name in list(dict.fromkeys(name for one in told for name in one))[:_MOST_METRICS]:
+        metrics[name] = np.array([_number(one.get(name)) for one in told])
+    maximize = study.directions[0].name == "MAXIMIZE"
+    allowed = [trial.values is not None and studies.keeps_bounds(trial) for trial in trials]
+    chosen = {trial.number for trial in studies.pareto_set(study)} if len(study.directions) > 1 else set()
+    return MapGroup(
+        folder.resolve().name,
+        space.to_arrays([studies.architecture(trial) for trial in trials]),
+        metrics,
+        names,
+        _path((values if maximize else -values).tolist(), allowed),
+        [row for row, trial in enumerate(trials) if trial.number in chosen],
+    )
+
+
+def _path(values: Sequence[float], allowed: Sequence[bool]) -> list[int]:
+    """Rows of the values that are better than all before them."""
+    found, best = [], -math.inf
+    for row, (value, counts) in enumerate(zip(values, allowed, strict=True)):
+        if counts and value > best:
+            best = value
+            found.append(row)
+    return found
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
