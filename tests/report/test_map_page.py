@@ -89,10 +89,8 @@ def test_points_have_to_fit() -> None:
 
 def test_a_browser_shows_it(tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
-    chromium = next(
-        (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
-    )
-    if chromium is None:
+    found = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
+    if not found:
         pytest.skip("no chromium")
     page_text, _ = page_of(Space.load("darts"))
     path = tmp_path / "map.html"
