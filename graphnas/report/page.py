@@ -61,8 +61,43 @@ td.reason{white-space:normal;min-width:14rem}
 tr.best td{font-weight:650}
 .dot{display:inline-block;width:.6rem;height:.6rem;border-radius:50%;margin-right:.45rem}
 pre{margin:0;overflow-x:auto;font:.82rem/1.5 ui-monospace,"SF Mono",Menlo,Consolas,monospace}
+th.sorts{cursor:pointer}
+th[data-order=down]::after{content:" ↓"}
+th[data-order=up]::after{content:" ↑"}
+input.filter{font:inherit;color:inherit;background:var(--card);border:1px solid var(--line);border-radius:6px;
+padding:.25rem .6rem;min-width:18rem;margin-bottom:.6rem}
 details>summary{cursor:pointer;color:var(--soft)}
 details pre{margin-top:.8rem}
+"""
+
+
+# Numbers are sorted as such, rows without one last; a click on the same head turns the order around.
+_SCRIPT = """
+for (const table of document.querySelectorAll("table.trials")) {
+  const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  const number = text => parseFloat(text.replaceAll(",", ""));
+  heads.forEach((head, column) => {
+    head.classList.add("sorts");
+    head.onclick = () => {
+      const text = head.classList.contains("text"), usual = text ? "up" : "down", other = text ? "down" : "up";
+      const order = head.dataset.order === usual ? other : usual, sign = order === "down" ? -1 : 1;
+      heads.forEach(one => delete one.dataset.order);
+      head.dataset.order = order;
+      const value = row => row.cells[column].textContent.trim();
+      body.append(...rows.sort((a, b) => {
+        if (text) return sign * value(a).localeCompare(value(b), "en", {numeric: true});
+        const x = number(value(a)), y = number(value(b));
+        return isNaN(x) - isNaN(y) || sign * (x - y) || 0;
+      }));
+    };
+  });
+  const filter = document.querySelector("input.filter");
+  filter.hidden = false;
+  filter.oninput = () => {
+    const words = filter.value.toLowerCase().split(/\\s+/);
+    for (const row of rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
+  };
+}
 """
 
 
@@ -303,7 +338,7 @@ def _page(
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><main>\n"
         + "\n".join(sections)
-        + "\n</main></body></html>\n"
+        + f"\n</main><script>{_SCRIPT}</script></body></html>\n"
     )
 
 
@@ -352,7 +387,8 @@ def _table(trials: Sequence[FrozenTrial], best: int, labels: Sequence[str]) -> s
         )
     )  # fmt: skip
     return (
-        f'<h2>All trials</h2><div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>'
+        '<h2>All trials</h2><input class="filter" type="search" placeholder="filter: words of a row" hidden>'
+        f'<div class="card scroll"><table class="trials"><thead><tr>{head}</tr></thead><tbody>'
         + "".join(_row(trial, best, len(labels), joint) for trial in trials)
         + "</tbody></table></div>"
     )

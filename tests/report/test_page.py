@@ -14,7 +14,7 @@ from graphnas.cell import Architecture, Cell
 from graphnas.report import compact, draw_figures, write_report
 from graphnas.spaces import Space
 
-VOID = {"meta", "br", "link", "img"}
+VOID = {"meta", "br", "link", "img", "input"}
 
 
 class Page(HTMLParser):
@@ -103,6 +103,37 @@ def test_the_report_is_one_file_that_needs_nothing_else(tmp_path: Path, study: o
     text = " ".join(page.text)
     for expected in ("0.9812", "0.9700", "diverged: loss <nan> & more", 'name = "<b>"', "All trials"):
         assert expected in text
+
+
+def test_the_table_sorts_and_filters_in_a_browser(tmp_path: Path, study: optuna.Study, space: Space) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
+    if not found:
+        pytest.skip("no chromium")
+    path = write_report(tmp_path, study, space)
+    errors: list[str] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(found[0]), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(path.as_uri())
+        rows = page.locator("table.trials tbody tr")
+        texts = rows.all_inner_texts()
+        page.locator("table.trials th").nth(2).click()
+        values = [float(text.split("\t")[2]) for text in rows.all_inner_texts() if text.split("\t")[2][0].isdigit()]
+        assert values == sorted(values, reverse=True)
+        assert len(values) > 1
+        page.locator("table.trials th").nth(0).click()
+        page.locator("table.trials th").nth(0).click()
+        assert rows.all_inner_texts() == texts
+        page.locator("input.filter").fill(texts[1].split("\t")[1])
+        shown = [text for text in rows.all_inner_texts() if text]
+        assert 0 < len(shown) <= len(texts)
+        page.locator("input.filter").fill("nothing is called so")
+        assert page.locator("table.trials tbody tr:visible").count() == 0
+        browser.close()
+    assert errors == []
 
 
 def test_the_best_cell_is_kept_as_json_and_as_a_drawing(tmp_path: Path, study: optuna.Study, space: Space) -> None:
