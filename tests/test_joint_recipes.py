@@ -42,6 +42,7 @@ def joint(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_budgets_of_random_candidates_are_compared(joint: Any, space: Space, tmp_path: Path) -> None:
     joint.budgets(space, HyperparameterSpace.load("sgd-small"), 1, tmp_path / "found.json")
     results = json.loads((tmp_path / "found.json").read_text())["rows"]["random"]["results"]
@@ -50,7 +51,13 @@ def test_budgets_of_random_candidates_are_compared(joint: Any, space: Space, tmp
     assert 0 <= results["learning_rate_2"]["mean"] <= 1.5
 
 
-@pytest.mark.parametrize("name", ["architecture first", "settings first", "bohb", "random, 27 epochs"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "architecture first",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("settings first", "bohb", "random, 27 epochs")),
+    ],
+)
 def test_strategies_spend_the_same_epochs_and_end_with_a_candidate(joint: Any, space: Space, name: str) -> None:
     sgd = HyperparameterSpace.load("sgd-small")
     strategy = joint.Strategy(space, sgd, CellAutoencoder.from_pretrained("nasbench101"), 0)
@@ -96,6 +103,7 @@ def test_shards_of_digits101_go_on_and_become_a_table(tmp_path: Path, monkeypatc
     )
 
 
+@pytest.mark.slow
 def test_what_a_search_survives_is_counted(space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = recipe("engine_figures")
     monkeypatch.syspath_prepend(RUNS)  # for the workers

@@ -96,6 +96,7 @@ def test_a_search_is_measured_by_the_hours_of_its_trainings() -> None:
     assert [recipe.incumbent(run, queries).to_json() for queries in (1, 2, 3)] == [cells[0], cells[0], cells[1]]
 
 
+@pytest.mark.slow
 def test_what_is_unseen_is_predicted_by_a_fit_to_the_others() -> None:
     recipe, space = load_recipe("surrogates"), Space.load("nasbench201")
     cells = space.sample(60, np.random.default_rng(0))

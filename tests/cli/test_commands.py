@@ -163,7 +163,10 @@ def test_search_leaves_a_folder_and_goes_on_in_it(small_space: Path, small_table
     assert str(out) in again.stdout
 
 
-@pytest.mark.parametrize("space", Space.names())
+@pytest.mark.parametrize(
+    "space",
+    ["digits101", *(pytest.param(name, marks=pytest.mark.slow) for name in Space.names() if name != "digits101")],
+)
 def test_every_space_is_searched_with_its_encoder_on_real_images(space: str, tmp_path: Path) -> None:
     folder = tmp_path / "found"
     arguments = ("search", space, "--task", "digits", "--trials", 12, "--epochs", 1, "--workers", 0, "--out", folder)

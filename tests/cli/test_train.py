@@ -258,6 +258,7 @@ def test_torchrun_shares_the_batches_and_one_process_speaks(small_space: Path, t
     CellAutoencoder.from_pretrained(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_what_fails_after_the_fit_does_not_lose_it(
     small_space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +294,7 @@ def test_what_fails_after_the_fit_does_not_lose_it(
     assert [row["loss"] for row in one] == [row["loss"] for row in other]
 
 
+@pytest.mark.slow
 def test_svge_is_fine_tuned_on_the_labelled_alone(small_space: Path, tmp_path: Path) -> None:
     write_labels(tmp_path / "labels.csv", Space.load(small_space), 40)
     command = ("train", small_space, "--steps", 2, "--held-out", 50, "--device", "cpu", "--json")

@@ -74,7 +74,7 @@ def test_no_candidate_comes_twice_and_architectures_come_again(
     assert [trial.params for trial in again] == [trial.params for trial in trials]
 
 
-@pytest.mark.parametrize("kind", ["latent-joint", "bohb"])
+@pytest.mark.parametrize("kind", [pytest.param("latent-joint", marks=pytest.mark.slow), "bohb"])
 def test_settings_are_learnt_with_the_architecture(space: Space, settings: HyperparameterSpace, kind: str) -> None:
     few = space.sample(40, np.random.default_rng(0))
     encoder = NearestCell(space)

@@ -162,7 +162,7 @@ def test_a_trial_goes_on_at_the_budget_it_had_come_to(tmp_path: Path, space: Spa
     assert rungs(study.trials[waiting.number]) == [1, 3, 9]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_training_that_goes_on_is_as_one_that_never_stopped(tmp_path: Path, space: Space, workers: int) -> None:
     evaluator = TrainingEvaluator(space, epochs=4, sizes={"channels": 4, "stacks": 2})
     study = start(tmp_path, space)

@@ -150,7 +150,7 @@ def test_only_given_architectures_are_proposed(tmp_path: Path, space: Space, sgd
         studies.resume(folder)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_trainings_of_several_budgets_keep_their_settings(
     tmp_path: Path, space: Space, sgd: HyperparameterSpace, workers: int
 ) -> None:
