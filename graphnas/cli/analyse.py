@@ -105,7 +105,7 @@ def interpolate(
         return
     rows = [(f"{one.share:.2f}", one.edits, one.from_first, one.to_last, compact(one.architecture)) for one in way]
     columns = ("share", "edits", "from the first", "to the last", "cell")
-    print_table("", columns, rows, right="share edits from the first to the last")
+    print_table("", columns, rows, right=columns[:-1])
 
 
 @app.command(epilog="Example: graphnas analyse explain best.json --space nasbench201 --objective table")
@@ -177,7 +177,7 @@ def explain(
             f"{compact(one)}: {found.value:.4f}",
             ("cell", "vertex or edge", "what it is", "mean change if altered", "edits"),
             rows,
-            right="mean change if altered edits",
+            right=("mean change if altered", "edits"),
         )
         if found.best is not None:
             typer.echo(f"Of {found.neighbours} neighbours the best is {found.gain:+.4f}: {compact(found.best)}")

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -142,14 +142,17 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(width=200)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: str = "") -> None:
-    """Print a table; columns named in `right`, separated by spaces, are aligned to the right."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: str | Collection[str] = ""
+) -> None:
+    """Print a table; columns that `right` names, with spaces between or one by one, are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 
+    named = right.split() if isinstance(right, str) else right
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in right.split() else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in named else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if item is None else str(item)) for item in row))
     console().print(table)

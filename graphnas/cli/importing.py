@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import re
@@ -39,7 +40,7 @@ def import_networks(
 ) -> None:
     """Read networks, take them apart, and say which parts are cells of a known space.
 
-    Files of Python are run, as python FILE.py would; weights are not looked at.
+    Files of Python are run, as when they are imported; weights are not looked at.
 
     [bold]Examples[/bold]
 
@@ -69,13 +70,14 @@ def import_networks(
         macro = macro_structure(graph)
         record = _record(name, graph, macro, recognise_network(graph, spaces), recognise_cells(graph, macro, spaces))
         records.append(record)
+        if out is not None:
+            # After each, so that one that cannot be read does not cost the others.
+            with writing(out):
+                out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
         if not as_json:
             _show(record)
-    if out is not None:
-        with writing(out):
-            out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-        if not as_json:
-            typer.echo(f"{len(records)} networks written to {out}")
+    if out is not None and not as_json:
+        typer.echo(f"{len(records)} networks written to {out}")
     if as_json:
         print_json(records)
 
@@ -97,7 +99,11 @@ def _read(name: str, shapes: Sequence[tuple[int, ...]]) -> OperatorGraph:
     import torch
 
     network = _network(Path(file), attribute)
-    return trace(network, *(torch.zeros(2, *shape) for shape in shapes))
+    try:
+        images = [torch.zeros(2, *shape) for shape in shapes]
+    except (RuntimeError, MemoryError) as error:
+        raise BadData(f"--input: {error!s:.200}") from None
+    return trace(network, *images)
 
 
 def _network(path: Path, attribute: str) -> nn.Module:
@@ -110,12 +116,16 @@ def _network(path: Path, attribute: str) -> nn.Module:
 
     if not path.is_file():
         raise BadData(f"{path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # Not the file's own name, which may be that of a package.
+    name = f"graphnas_imported_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # As Python does: what lies beside a file can be imported by it.
-    sys.path.insert(0, str(path.resolve().parent))
+    # As Python does: what lies beside a file can be imported by it, and its classes can find their module.
+    beside = str(path.resolve().parent)
+    sys.path.insert(0, beside)
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
         if not hasattr(module, attribute):
@@ -124,10 +134,11 @@ def _network(path: Path, attribute: str) -> nn.Module:
         network = found if isinstance(found, nn.Module) else found()
     except BadData:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadData(f"{path}:{attribute}: {type(error).__name__}: {error!s:.200}") from None
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        with contextlib.suppress(ValueError):
+            sys.path.remove(beside)
     if not isinstance(network, nn.Module):
         raise BadData(f"{path}:{attribute}: expected a network of PyTorch, but got {type(network).__name__}")
     return network

@@ -123,7 +123,8 @@ def _of_table(path: str | None, model: CellAutoencoder, metric: str | None, most
     chosen = list(dict.fromkeys((first, *table.report)))[: _MOST_METRICS + 1]
     metrics = {name: table.column(name)[rows].astype(np.float64) for name in chosen}
     cells = space.to_arrays(table.architectures(rows.tolist()))
-    return MapGroup(f"table {table.path.stem}", cells, metrics)
+    minimised = [name for name in chosen if table.is_minimized(name)]
+    return MapGroup(f"table {table.path.stem}", cells, metrics, minimised=minimised)
 
 
 def _of_search(folder: Path, model: CellAutoencoder) -> MapGroup:

@@ -30,7 +30,7 @@ class Vertex:
     sources: tuple[int, ...]
     """Vertices that feed it, each as often as it does."""
     stride: int = 1
-    """By how much it divides the image's size."""
+    """By how much it divides the image's size, or multiplies it if it is transposed."""
     channels: int | None = None
     """Channels of its result; None where they are not known."""
     around: tuple[str, ...] = ()
@@ -184,16 +184,22 @@ def _join_attention(nodes: dict[int, _Node], fused: Counter[str]) -> None:
         if len(node.sources) != 1 or len(consumers[number]) != 1:
             continue
         scores, product = node.sources[0], consumers[number][0]
-        if nodes[scores].kind == "add" and len(consumers[scores]) == 1:
+        if nodes[product].kind != "matmul" or len(consumers[scores]) != 1:
+            continue
+        if nodes[scores].kind == "add":
             # A bias or a mask that is computed.
-            ((inner, *_),) = [[one for one in nodes[scores].sources if nodes[one].kind == "matmul"] or [scores]]
-            if inner != scores and len(consumers[inner]) == 1:
+            candidates = [one for one in nodes[scores].sources if nodes[one].kind == "matmul"]
+            if candidates and len(consumers[candidates[0]]) == 1:
+                inner = candidates[0]
+                added = [source for source in nodes[scores].sources if source != inner]
                 nodes[inner].names += nodes[scores].names
-                fused["add"] += 1
-                nodes[scores].sources = [inner]
+                nodes[inner].sources += added
                 _replace(nodes, consumers, scores, inner)
+                for source in set(added):
+                    consumers[source] += [inner] * added.count(source)
+                fused["add"] += 1
                 scores = inner
-        if nodes[scores].kind != "matmul" or nodes[product].kind != "matmul" or len(consumers[scores]) != 1:
+        if nodes[scores].kind != "matmul":
             continue
         whole = nodes[product]
         others = [source for source in whole.sources if source != number]
@@ -260,21 +266,30 @@ def _join_separable(nodes: dict[int, _Node], fused: Counter[str]) -> None:
 def _join_sums(nodes: dict[int, _Node], fused: Counter[str]) -> None:
     """A sum of three is two sums, of which the second begins with the first."""
     consumers = _consumers(nodes)
-    for number in list(nodes):
+
+    def begins(number: int) -> bool:
+        """Whether a vertex is a sum that another begins with and nothing else reads."""
         node = nodes[number]
-        if node.kind != "add" or not node.sources:
-            continue
-        first = node.sources[0]
-        inner = nodes[first]
-        if inner.kind == "add" and len(consumers[first]) == 1 and not inner.after and not inner.before:
-            rest = node.sources[1:]
-            inner_sources, names = inner.sources, inner.names
-            for source in set(inner_sources):
-                consumers[source] = [number if reader == first else reader for reader in consumers[source]]
-            del nodes[first]
-            node.sources = [*inner_sources, *rest]
-            node.names = [*names, *node.names]
+        plain = node.kind == "add" and not node.after and not node.before
+        if not plain or len(consumers[number]) != 1:
+            return False
+        reader = nodes[consumers[number][0]]
+        return reader.kind == "add" and reader.sources[0] == number
+
+    sums = [number for number, node in nodes.items() if node.kind == "add" and node.sources]
+    for last in [number for number in sums if not begins(number)]:
+        chain = [last]
+        while begins(nodes[chain[-1]].sources[0]):
+            chain.append(nodes[chain[-1]].sources[0])
+        chain.reverse()
+        sources = list(nodes[chain[0]].sources)
+        for number in chain[1:]:
+            sources += nodes[number].sources[1:]
+        nodes[last].names = [name for number in chain for name in nodes[number].names]
+        nodes[last].sources = sources
+        for number in chain[:-1]:
             fused["add"] += 1
+            del nodes[number]
 
 
 def _vertices(nodes: Mapping[int, _Node]) -> list[Vertex]:

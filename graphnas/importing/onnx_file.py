@@ -63,20 +63,25 @@ def _operators(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]]) -
         inner = [name for name, attribute in attributes.items() if attribute.type in (5, 10)]
         if inner:
             raise ImportFailed(f"node {node.name!r} ({node.op_type}): control flow is not followed")
-        sources = tuple(number[name] for name in node.input if name in number)
+        # An empty name stands for what is left out.
+        sources = tuple(number[name] for name in node.input if name and name in number)
+        if not node.input and kind_of(node.op_type) != node.op_type:
+            raise ImportFailed(f"node {node.name!r} ({node.op_type}) reads nothing")
         result = node.output[0] if node.output else ""
         shape, kind = shapes.get(result), kind_of(node.op_type)
         details: dict[str, Any] = {}
         if kind in ("conv", "transposed_conv"):
-            details = _convolution(attributes, weights.get(node.input[1]), transposed=kind == "transposed_conv")
+            if len(node.input) < 2:
+                raise ImportFailed(f"node {node.name!r} ({node.op_type}): expected an input and a weight")
+            weight = weights.get(node.input[1]) or shapes.get(node.input[1])
+            details = _convolution(attributes, weight, transposed=kind == "transposed_conv")
         elif kind in ("max_pool", "avg_pool"):
             kernel = _whole(attributes, "kernel_shape") or (1,)
             details = {"kernel": kernel, "stride": _whole(attributes, "strides") or (1,) * len(kernel)}
         elif kind in ("global_pool", "reduce"):
             kind = pooled(kind, shapes.get(node.input[0]), shape) if node.op_type.startswith("Reduce") else kind
         yield Operator(kind, sources, node.name or result, node.op_type, details, shape)
-        for name in node.output:
-            number[name] = count
+        number |= {name: count for name in node.output if name}
         count += 1
     sources = tuple(number[one.name] for one in graph.output if one.name in number)
     yield Operator("output", sources, "output", "output")

@@ -8,6 +8,7 @@ from graphnas.cell import OUTPUT, Cell
 from graphnas.importing.coarsening import Vertex
 
 _WIRING = ("add", "concat")
+_MOST_INNER = 32  # vertices of a cell that can be one of a space
 
 
 def cuts(vertices: Sequence[Vertex]) -> list[int]:
@@ -45,7 +46,8 @@ def wired(
             vertex that reads it (Ying et al. 2019, Sec. 2.4).
 
     Returns:
-        The cell; None if a vertex is no operation of the space, or the input is read without a projection.
+        The cell; None if a vertex is no operation of the space, the input is read without a projection, or it is larger
+        than any cell.
     """
     inner = [number for number in range(first + 1, last + 1) if vertices[number].label not in _WIRING]
     projections = {
@@ -53,6 +55,8 @@ def wired(
         and vertices[number].sources == (first,)
     }  # fmt: skip
     inner = [number for number in inner if number not in projections]
+    if len(inner) > _MOST_INNER:
+        return None
     place = {number: vertex for vertex, number in enumerate(inner, start=1)}
     if any(vertices[number].label not in operations for number in inner):
         return None

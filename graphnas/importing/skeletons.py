@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -56,11 +57,11 @@ def recognise_network(graph: CoarseGraph, spaces: Sequence[Space]) -> Recognised
 
 
 def fingerprint(graph: CoarseGraph) -> str:
-    """32 hex digits, equal for coarse graphs of equal labels, channels, strides and wiring, in whichever order."""
+    """32 hex digits, equal for coarse graphs of equal vertices (but for their names) and wiring, in whichever order."""
     below: list[str] = []
     for one in graph.vertices:
         sources = [below[source] for source in one.sources]
-        below.append(_digest(one.label, one.channels, one.stride, sorted(sources)))
+        below.append(_digest(one.label, one.around, one.channels, one.stride, sorted(sources)))
     above: list[list[str]] = [[] for _ in graph.vertices]
     for number in reversed(range(len(graph.vertices))):
         mine = _digest(below[number], sorted(above[number]))
@@ -92,6 +93,8 @@ def _builds(
 
 
 # Readers: from the vertices of a network to architectures and sizes
+
+_MOST_CELLS = 100  # of a chain; published ones have 20
 
 _Reading = Iterator[tuple[Architecture, dict[str, int]]]
 
@@ -193,7 +196,7 @@ def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
     whole = _with_reductions(vertices)
     outputs = [number for number, one in whole.items() if one.label == "concat"]
     stem = next((number for number, one in whole.items() if one.label == "conv3x3" and one.sources == (0,)), None)
-    if stem is None or not outputs:
+    if stem is None or not 0 < len(outputs) <= _MOST_CELLS:
         return
     trunk = [stem, stem, *outputs]
     found: dict[bool, str] = {}
@@ -220,10 +223,13 @@ def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
 def _with_reductions(vertices: Sequence[Vertex]) -> dict[int, Vertex]:
     """Vertices by number, factorised reductions as one each: two 1 x 1 convolutions of stride 2, side by side."""
     found = dict(enumerate(vertices))
+    readers = Counter(source for one in vertices for source in one.sources)
     for number, one in enumerate(vertices):
         if one.label != "concat" or len(one.sources) != 2:
             continue
         even, odd = one.sources
+        if even == odd or readers[even] > 1 or readers[odd] > 1:
+            continue
         halves = [vertices[half] for half in (even, odd)]
         if any(half.label != "conv1x1" or half.stride != 2 for half in halves):
             continue
@@ -310,34 +316,29 @@ def _layered(vertices: Sequence[Vertex], space: Space) -> _Reading:
     stem = next((number for number, one in whole.items() if one.label == "conv3x3" and one.sources == (0,)), None)
     if stem is None:
         return
-    place, ops, edges = {stem: 0}, ["input"], set()
-
-    def sources(number: int) -> list[int] | None:
-        """Layers that are joined."""
-        one = whole[number]
-        if number in place:
-            return [place[number]]
-        if one.label == "reduction":
-            return sources(one.sources[0])
-        if one.label in ("concat", "add"):
-            parts = [sources(source) for source in one.sources]
-            return None if None in parts else [layer for part in parts if part is not None for layer in part]
-        return None
-
+    # For each vertex the layers that its result is joined of; of others than layers, joins and reductions nothing.
+    joined: dict[int, frozenset[int]] = {stem: frozenset({0})}
+    ops: list[str] = ["input"]
+    edges: set[tuple[int, int]] = set()
     for number, one in whole.items():
-        projection = whole[one.sources[0]] if len(one.sources) == 1 and one.sources[0] in whole else None
-        if one.label not in labels or projection is None or projection.label != "conv1x1" or number in place:
+        parts = [joined.get(source) for source in one.sources]
+        known = [part for part in parts if part is not None]
+        if one.label in ("concat", "add", "reduction") and known and len(known) == len(parts):
+            joined[number] = frozenset().union(*known)
             continue
-        if len(projection.sources) != 1:
+        projection = whole.get(one.sources[0]) if len(one.sources) == 1 else None
+        if one.label not in labels or projection is None or projection.label != "conv1x1" or number == stem:
             continue
-        read = sources(projection.sources[0])
+        read = joined.get(projection.sources[0]) if len(projection.sources) == 1 else None
         if read is None:
             continue
-        place[number] = len(ops)
         edges |= {(layer, len(ops)) for layer in read}
+        joined[number] = frozenset({len(ops)})
         ops.append(labels[one.label])
+        if len(ops) > _MOST_CELLS:
+            return
     last = next((one for one in reversed(vertices) if one.label == "global_pool"), None)
-    read = None if last is None or len(last.sources) != 1 else sources(last.sources[0])
+    read = None if last is None or len(last.sources) != 1 else joined.get(last.sources[0])
     channels = whole[stem].channels
     if read is None or channels is None:
         return

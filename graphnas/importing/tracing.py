@@ -28,32 +28,22 @@ def trace(module: nn.Module, *inputs: Any, **named: Any) -> OperatorGraph:
     Raises:
         ImportFailed: saying why both ways failed.
     """
-    mode = module.training
-    module.eval()
-    try:
-        with _quiet():
+    with _evaluating(module), _quiet():
+        try:
+            operators = list(_operators(*_exported(module, inputs, named)))
+        except Exception as first:
             try:
-                graph, weights = _exported(module, inputs, named)
-            except Exception as first:
-                try:
-                    graph, weights = _symbolic(module, inputs, named)
-                except Exception as second:
-                    raise ImportFailed(f"torch.export: {_short(first)}; torch.fx: {_short(second)}") from first
-    finally:
-        module.train(mode)
+                operators = list(_operators(*_symbolic(module, inputs, named)))
+            except Exception as second:
+                raise ImportFailed(f"torch.export: {_short(first)}; torch.fx: {_short(second)}") from first
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return OperatorGraph(tuple(_operators(graph, weights)), parameters)
+    return OperatorGraph(tuple(operators), parameters)
 
 
 def trace_symbolically(module: nn.Module, *inputs: Any) -> OperatorGraph:
     """As `trace` does where `torch.export` fails: faster, and on the device `meta` too."""
-    mode = module.training
-    module.eval()
-    try:
-        with _quiet():
-            return OperatorGraph(tuple(_operators(*_symbolic(module, inputs, {}))))
-    finally:
-        module.train(mode)
+    with _evaluating(module), _quiet():
+        return OperatorGraph(tuple(_operators(*_symbolic(module, inputs, {}))))
 
 
 def _exported(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[fx.Graph, set[str]]:
@@ -178,7 +168,9 @@ def _convolution(node: fx.Node, layer: nn.Module | None, *, transposed: bool) ->
             "out_channels": layer.out_channels,
         }
     given = _arguments(node)
-    weight = given["weight"].meta["val"].shape
+    weight = _shape(given["weight"])
+    if weight is None:
+        raise ImportFailed(f"{node.name}: the shape of a convolution's weight is not known")
     groups = int(given.get("groups", 1))
     rank = len(weight) - 2
     outer, inner = int(weight[0]), int(weight[1]) * groups
@@ -205,6 +197,8 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
         names = [argument.name for argument in node.target._schema.arguments]
     else:
         names = ["input", "weight", "bias", "stride", "padding", "dilation", "groups"]
+        if "transpose" in _origin(node)[0]:
+            names = ["input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"]
         if "pool" in _origin(node)[0]:
             names = ["input", "kernel_size", "stride", "padding"]
     return {**dict(zip(names, node.args, strict=False)), **node.kwargs}
@@ -213,6 +207,18 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
 def _tuple(value: Any, rank: int) -> tuple[int, ...]:
     values = tuple(int(one) for one in value) if isinstance(value, list | tuple) else (int(value),)
     return values * rank if len(values) == 1 else values
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode, and every part of it in its own mode afterwards."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -39,6 +40,8 @@ class MapGroup:
     """Rows of those that were the best so far, in the order in which they were found."""
     front: Sequence[int] = ()
     """Rows of the Pareto set."""
+    minimised: Sequence[str] = ()
+    """Metrics of which small figures are good."""
 
 
 def map_page(
@@ -77,7 +80,7 @@ def map_page(
         "count": total,
         "x": _packed(placed[:, 0]),
         "y": _packed(placed[:, 1]),
-        "group": _packed(np.repeat(np.arange(len(groups)), counts).astype(np.uint8)),
+        "group": _packed(np.repeat(np.arange(len(groups)), counts).astype(np.uint16)),
         "groups": [
             {
                 "name": group.name,
@@ -95,10 +98,11 @@ def map_page(
         "cell_names": list(space.cell_names),
         "cells": [text for group in groups for text in cell_texts(group.cells, parts)],
     }
-    # A closing tag inside a string would end the script.
-    data = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+    # A tag inside a string could end the script, or keep it from ending.
+    data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     page = resources.files("graphnas.report").joinpath("map.html").read_text(encoding="utf-8")
-    return page.replace("__TITLE__", escape(title)).replace("__DATA__", data)
+    parts_of_page = {"__TITLE__": escape(title), "__DATA__": data}
+    return re.sub("__TITLE__|__DATA__", lambda found: parts_of_page[found[0]], page)
 
 
 def _metric(name: str, groups: Sequence[MapGroup], counts: Sequence[int]) -> dict[str, object]:
@@ -118,6 +122,7 @@ def _metric(name: str, groups: Sequence[MapGroup], counts: Sequence[int]) -> dic
         "values": _packed(values.astype(np.float32)),
         "low": low,
         "high": ends[1],
+        "minimised": any(name in group.minimised for group in groups),
         "bottom": ends[0],
         "top": ends[1],
     }
@@ -148,7 +153,7 @@ def principal_plane(latent: FloatArray) -> tuple[FloatArray, tuple[str, str]]:
 
     Components are fitted to at most 20,000 points, evenly taken.
     """
-    some = latent[:: max(1, len(latent) // _FITTED)]
+    some = latent[:: max(1, -(-len(latent) // _FITTED))]
     centre = some.mean(0)
     _, spread, axes = np.linalg.svd(some - centre, full_matrices=False)
     shares = spread**2 / max(float((spread**2).sum()), 1e-12)

@@ -130,6 +130,8 @@ class Surrogate:
         space = space or Space.load(name)
         if (space.name, list(space.vocabulary)) != (name, config["vocabulary"]):
             raise ValueError(f"{path}: vocabulary: expected that of {space.name}, but got {config['vocabulary']}")
+        if not isinstance(config.get("spread"), float):
+            raise ValueError(f"{path}: spread: expected a number, but got {config.get('spread')!r}")
         parts = {}
         for part, one in config["parts"].items():
             if one["kind"] not in ENSEMBLES:

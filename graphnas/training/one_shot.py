@@ -80,7 +80,7 @@ def train_shared_weights(
         learned: Whether the distribution is learned after each step on a batch of the other half; `Space.sample` draws
             otherwise, uniformly over classes where it does.
         batch_size: Images in a step.
-        learning_rate: At the first step; 1/25 of it at the last.
+        learning_rate: At the first step; it falls to 1/25 of it by half a cosine.
         seed: Of the order of the images, their changes, and the architectures.
 
     Returns:

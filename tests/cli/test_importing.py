@@ -9,6 +9,11 @@ from typer.testing import CliRunner, Result
 from graphnas.cli.main import app
 
 SMALL = """
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
 import torch
 from graphnas.networks import build_network
 from graphnas.spaces import Space
@@ -24,6 +29,19 @@ def cell():
 
     architecture = space.sample(1, np.random.default_rng(0))[0]
     return build_network(architecture, space, sizes={"cells_per_stage": 1, "channels": 4})
+
+
+@dataclass
+class Settings:
+    width: int = 4
+
+
+def sized():
+    return nn.Conv2d(3, Settings().width, 3)
+
+
+def leaving():
+    sys.exit(0)
 
 
 def broken():
@@ -74,6 +92,7 @@ def test_a_network_is_taken_apart(file: Path, tmp_path: Path) -> None:
         ("nets.py:missing", 3, "there is no 'missing' in it"),
         ("nets.py:broken", 3, "RuntimeError: no such weights"),
         ("nets.py:number", 3, "object is not callable"),
+        ("nets.py:leaving", 3, "SystemExit: 0"),
         ("none.onnx", 3, "none.onnx"),
     ],
 )
@@ -83,7 +102,15 @@ def test_what_is_no_network_is_refused(file: Path, network: str, code: int, mess
     assert message in " ".join(result.stderr.split())
 
 
+def test_a_file_with_data_classes_is_read(file: Path) -> None:
+    result = run("import", f"{file}:sized", "--input", "3x8x8")
+    assert result.exit_code == 0, result.stderr
+
+
 def test_a_shape_is_sizes(file: Path) -> None:
+    result = run("import", f"{file}:wide", "--input", "900000x900000x900000")
+    assert result.exit_code == 3
+    assert "--input:" in result.stderr
     result = run("import", f"{file}:wide", "--input", "3,32,32")
     assert result.exit_code == 2
     assert "--input: expected sizes with x between" in " ".join(result.stderr.replace("│", " ").split())

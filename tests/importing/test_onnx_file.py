@@ -50,6 +50,26 @@ def test_a_residual_block(tmp_path: Path) -> None:
     assert graph.parameters == 8 * 27 + 8 + 576 + 64 + 80
 
 
+def test_what_is_left_out_is_no_source(tmp_path: Path) -> None:
+    nodes = [
+        node("Reshape", "x shape", "s"),
+        onnx.helper.make_node("GRU", ["s", "w", "r"], ["", "h"], hidden_size=4),
+        onnx.helper.make_node("Clip", ["h", "", "most"], ["y"]),
+    ]
+    weights = {"shape": (3,), "w": (1, 12, 8), "r": (1, 12, 4), "most": ()}
+    graph = read_onnx(save(tmp_path / "net.onnx", nodes, weights))
+    assert [(one.origin, one.sources) for one in graph.operators[2:4]] == [("GRU", (1,)), ("Clip", (2,))]
+
+
+def test_weights_may_be_constants(tmp_path: Path) -> None:
+    weight = onnx.numpy_helper.from_array(np.zeros((3, 1, 3, 3), np.float32))
+    nodes = [onnx.helper.make_node("Constant", [], ["w"], value=weight), node("Conv", "x w", "y", group=3)]
+    graph = coarsen(read_onnx(save(tmp_path / "net.onnx", nodes, {})))
+    assert [one.label for one in graph.vertices] == ["input", "dwconv3x3", "output"]
+    with pytest.raises(ImportFailed, match=r"\(Conv\): expected an input and a weight"):
+        read_onnx(save(tmp_path / "one.onnx", [node("Conv", "x", "y")], {}))
+
+
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     for content in (b"", b"\x80\x04 pickles are not read", b"\x0a\xff\xff\xff\xff\x0f"):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from graphnas.importing import coarsen, recognise_network, trace
+from graphnas.importing import Operator, OperatorGraph, coarsen, recognise_network, trace
 from graphnas.importing.tracing import trace_symbolically
 from graphnas.networks import build_network
 from graphnas.spaces import Space
 from tests.importing.networks import BasicBlock, Classifier
 
 SPACES = {name: Space.load(name) for name in ("nasbench101", "nasbench201", "darts", "enas")}
+CONV = {
+    "kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "groups": 1, "in_channels": 8, "out_channels": 8,
+}  # fmt: skip
 SIZES = {
     "nasbench101": {"stacks": 2, "cells_per_stack": 2, "channels": 16},
     "nasbench201": {"cells_per_stage": 2, "channels": 4},
@@ -47,6 +53,67 @@ def test_and_from_what_torch_exports(name: str) -> None:
     found = recognise_network(coarsen(trace(network, torch.zeros(2, 3, 32, 32))), [space])
     assert found is not None
     assert space.hash(found.architecture) == space.hash(architecture)
+
+
+class Halves(nn.Module):
+    """Two halves side by side, as in a factorised reduction, but not quite."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.stem, self.one, self.other = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1, 2), nn.Conv2d(8, 4, 1, 2)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        one = self.one(x)
+        other = one if self.kind == "twice" else self.other(x)
+        joined = torch.cat([one, other], 1)
+        if self.kind == "reused":
+            joined = joined + torch.cat([one, one], 1)
+        return self.head(joined.mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["twice", "reused"])
+def test_halves_that_are_read_elsewhere_are_no_reduction(kind: str) -> None:
+    graph = coarsen(trace(Halves(kind), torch.zeros(2, 3, 16, 16)))
+    assert recognise_network(graph, list(SPACES.values())) is None
+
+
+def test_a_deep_or_a_doubling_network_is_looked_at_in_no_time() -> None:
+    clock = time.process_time()
+    for body in (
+        [Operator("conv", (0,), attributes=CONV, shape=(2, 8, 8, 8))],
+        [Operator("add", (1, 1), shape=(2, 8, 8, 8))],
+    ):
+        operators = [Operator("input", shape=(2, 8, 8, 8)), Operator("conv", (0,), attributes=CONV, shape=(2, 8, 8, 8))]
+        for _ in range(700):
+            at = len(operators) - 1
+            if body[0].kind == "conv":
+                operators.append(Operator("conv", (at,), attributes=CONV, shape=(2, 8, 8, 8)))
+                operators.append(Operator("add", (at, at + 1), shape=(2, 8, 8, 8)))
+            else:
+                operators.append(Operator("add", (at, at), shape=(2, 8, 8, 8)))
+        last = len(operators) - 1
+        operators += [
+            Operator("global_pool", (last,), shape=(2, 8, 1, 1)),
+            Operator("linear", (last + 1,), shape=(2, 10)),
+            Operator("output", (last + 2,)),
+        ]
+        assert recognise_network(coarsen(OperatorGraph(tuple(operators))), list(SPACES.values())) is None
+    assert time.process_time() - clock < 20
+
+
+def test_a_network_without_its_activations_is_another() -> None:
+    space = SPACES["nasbench201"]
+    (architecture,) = space.sample(1, np.random.default_rng(5))
+    network = build_network(architecture, space, sizes=SIZES["nasbench201"])
+    for name, module in list(network.named_modules()):
+        for child, layer in list(module.named_children()):
+            if isinstance(layer, nn.ReLU):
+                setattr(module, child, nn.Identity())
+        del name
+    assert recognise_network(coarsen(trace(network, torch.zeros(2, 3, 32, 32))), [space]) is None
 
 
 def test_other_networks_are_none_of_these() -> None:

@@ -95,11 +95,41 @@ def test_what_has_no_kind_is_named() -> None:
     assert "cumsum" in [one.label for one in graph.vertices]
 
 
+def test_what_is_added_to_scores_is_part_of_attention() -> None:
+    class Biased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v, self.bias = (nn.Linear(8, 8) for _ in range(4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = self.q(x) @ self.k(x).transpose(1, 2)
+            return (scores + self.bias(x)[..., :5]).softmax(-1) @ self.v(x)
+
+    vertices = coarsen(trace(Biased(), TEXTS)).vertices
+    assert [one.label for one in vertices[1:]] == ["linear"] * 4 + ["attention", "output"]
+    assert sorted(vertices[5].sources) == [1, 2, 3, 4]
+
+
+def test_functional_convolutions_are_read_where_export_fails() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 3, 3, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(torch.nn.functional.conv2d(x, self.weight, None, 2, 1))
+
+    (vertex,) = coarsen(trace_symbolically(Functional(), IMAGES)).vertices[1:-1]
+    assert (vertex.label, vertex.stride, vertex.channels) == ("conv3x3", 2, 4)
+
+
 def test_a_network_is_as_before() -> None:
     network = Classifier(BasicBlock(8, 8)).train()
+    network.stem[1].eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     trace(network, IMAGES)
     assert network.training
+    assert not network.stem[1].training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -25,7 +25,7 @@ def page_of(space: Space, n: int = 40) -> tuple[str, list[Architecture]]:
         MapGroup("two", space.to_arrays(cells[10:]), {"accuracy": values[10:]}),
     ]
     points = np.random.default_rng(1).standard_normal((n, 2))
-    return map_page(space, groups, points, title="A & B", axes=("x", "y")), cells
+    return map_page(space, groups, points, title="A & B <!--<script> __DATA__", axes=("x", "y")), cells
 
 
 def content(page: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_the_page_holds_everything_and_nothing_escapes() -> None:
     assert data["count"] == 40
     assert data["groups"][0]["name"] == "one </script>"
     assert page.count("</script>") == 2
-    assert "<title>A &amp; B</title>" in page
+    assert "<title>A &amp; B &lt;!--&lt;script&gt; __DATA__</title>" in page
     assert not re.findall(r"(?:src|href)=|https?://", page.replace("http://www.w3.org", ""))
     x = np.frombuffer(base64.b64decode(data["x"]), dtype=np.uint16)
     y = np.frombuffer(base64.b64decode(data["y"]), dtype=np.uint16)
