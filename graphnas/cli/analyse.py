@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -121,15 +121,13 @@ def explain(
 ) -> None:
     """Alter every vertex and every edge, and say what that does to the value, and which edit would gain most."""
     set_threads(1)
-    import math
-
     import numpy as np
 
     from graphnas import analysis
     from graphnas.cli.console import open_space
     from graphnas.cli.objectives import make_evaluator, objective_word
-    from graphnas.evaluate import EvaluationFailed
     from graphnas.report.page import compact
+    from graphnas.search.judging import values_by
 
     loaded = open_space(space, limit)
     try:
@@ -137,18 +135,10 @@ def explain(
     except (FileNotFoundError, ValueError) as error:
         raise BadData(str(error)) from None
 
-    def judge(architectures: Any) -> Any:
-        found = []
-        for one in architectures:
-            try:
-                found.append(evaluator.evaluate(one).value)
-            except EvaluationFailed:
-                found.append(math.nan)
-        return np.array(found)
-
+    values = values_by(evaluator)
     records = []
     for one in read_architectures(file, loaded):
-        found = analysis.explain(loaded, one, judge)
+        found = analysis.explain(loaded, one, lambda some: np.array(values(some)))
         records.append(
             {
                 "architecture": json.loads(one.to_json()),

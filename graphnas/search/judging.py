@@ -10,7 +10,7 @@ import numpy as np
 from graphnas.cell import Architecture
 from graphnas.encoders import CellAutoencoder
 from graphnas.encoders.protocol import Encoder
-from graphnas.evaluate import EvaluationFailed, ProxyEvaluator
+from graphnas.evaluate import EvaluationFailed, Evaluator, ProxyEvaluator
 from graphnas.predictors.catalogue import PREDICTORS
 from graphnas.predictors.protocol import Architectures, FloatArray, Predictor
 from graphnas.spaces import Space
@@ -77,7 +77,11 @@ def proxy_scores_of(space: Space, proxy: str) -> ScoreArchitectures:
     Raises:
         ValueError: if there is no such proxy.
     """
-    evaluator = ProxyEvaluator(space, proxy)
+    return values_by(ProxyEvaluator(space, proxy))
+
+
+def values_by(evaluator: Evaluator) -> ScoreArchitectures:
+    """An evaluator's values, NaN for what it fails on."""
 
     def score(architectures: Sequence[Architecture]) -> list[float]:
         found = []
