@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -25,10 +26,12 @@ from graphnas.encoders.performance import EnsembleHead, MlpHead, PerformanceHead
 from graphnas.encoders.svge_decoder import SvgeDecoder
 from graphnas.encoders.svge_encoder import SvgeEncoder
 from graphnas.spaces import Space
+from graphnas.spaces.universal import ANY, UNIVERSAL, any_space, universal_arrays, universal_codes
 
 LARGEST_LATENT = 1e15
 """Of a coordinate that can be decoded; far larger ones overflow single precision within the decoder."""
 _CHUNK = 1024  # cells encoded or decoded at once; more do not stay in a core's cache
+_STANDARDISED = 2_000  # architectures of a space that centre a universal model's latents
 FORMAT = 2  # of an encoder's folder; raised when older programs could not read it
 
 
@@ -44,10 +47,12 @@ class Parts(NamedTuple):
 
 KINDS = {
     "graph": Parts(GraphEncoder, DerivationDecoder, EnsembleHead, 32),
+    "universal": Parts(GraphEncoder, DerivationDecoder, EnsembleHead, 64),
     "svge": Parts(SvgeEncoder, SvgeDecoder, MlpHead, 56),
     "dvae": Parts(DvaeEncoder, DerivationDecoder, EnsembleHead, 56),
 }
-"""The default model; SVGe as published (Lukasik et al. 2020); D-VAE's encoder (Zhang et al. 2019) with our decoder."""
+"""The default model; the same over the vocabulary of all spaces; SVGe as published (Lukasik et al. 2020); D-VAE's
+encoder (Zhang et al. 2019) with our decoder."""
 
 
 def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -91,6 +96,8 @@ class CellAutoencoder(nn.Module):
         decoder: Latent points to cells: `decoder.loss(z, cells, topology)` and `decoder.derive(z, topology)`.
         space: The space of the architectures.
         performance: Latent points to the performance of their architectures, if any labels were fitted.
+        universal: Whether encoder and decoder speak of the labels `UNIVERSAL` instead of the space's, so that their
+            weights serve any space.
     """
 
     def __init__(
@@ -99,9 +106,13 @@ class CellAutoencoder(nn.Module):
         decoder: DerivationDecoder | SvgeDecoder,
         space: Space,
         performance: PerformanceHead | None = None,
+        *,
+        universal: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.performance, self.space = encoder, decoder, performance, space
+        self.codes = universal_codes(space) if universal else None
+        """The code of each of the space's labels in a universal model's vocabulary; None of any other model."""
         self.cell_dim = int(encoder.settings["latent_dim"])
         """Latent dimension of one cell."""
         self.latent_dim = self.cell_dim * len(space.cell_names)
@@ -140,7 +151,8 @@ class CellAutoencoder(nn.Module):
             raise ValueError(f"Expected kind to be one of {', '.join(KINDS)}, but got {kind!r}")
         if kind == "svge" and len(space.topology.inputs) > 1:
             raise ValueError(f"SVGe knows cells of one input, but those of {space.name} have several")
-        size, parts = len(space.vocabulary), KINDS[kind]
+        universal, parts = kind == "universal", KINDS[kind]
+        size = len(UNIVERSAL if universal else space.vocabulary)
         if latent_dim is None:
             latent_dim = space.encoder.get("latent_dim", parts.latent_dim) if kind == "graph" else parts.latent_dim
         if latent_dim < 1:
@@ -152,11 +164,26 @@ class CellAutoencoder(nn.Module):
                 parts.encoder(size, **{**latent, **(encoder or {})}),
                 parts.decoder(size, **{**latent, **(decoder or {})}),
                 space,
+                universal=universal,
             )
+
+    def bound_to(self, space: Space) -> CellAutoencoder:
+        """A universal model for another space, with the same weights and coordinates.
+
+        Raises:
+            ValueError: if the model is not universal.
+        """
+        if self.codes is None:
+            raise ValueError(f"Expected a universal model, but this one knows {self.space.name} alone")
+        model = CellAutoencoder(self.encoder, self.decoder, space, universal=True).to(self.device)
+        model.shift, model.scale = self.shift, self.scale
+        return model.train(self.training)
 
     @property
     def kind(self) -> str:
         """Which of `KINDS` it is."""
+        if self.codes is not None:
+            return "universal"
         return next(
             name
             for name, parts in KINDS.items()
@@ -201,6 +228,11 @@ class CellAutoencoder(nn.Module):
         return z.reshape(-1, self.cell_dim) * self.scale + self.shift
 
     @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The labels that encoder and decoder speak of."""
+        return self.space.vocabulary if self.codes is None else UNIVERSAL
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.shift.device
@@ -214,12 +246,24 @@ class CellAutoencoder(nn.Module):
         given = architectures if isinstance(architectures, CellArrays) else self.space.to_arrays(architectures)
         return self.space.topology.canonical(given)
 
+    def read(self, arrays: CellArrays) -> CellArrays:
+        """Canonical cells as the encoder reads them."""
+        return arrays if self.codes is None else universal_arrays(self.space, arrays)
+
     def training_cells(self, architectures: Sequence[Architecture] | CellArrays) -> TrainingCells:
         """Architectures as canonical tensors of the space's full width, with masks."""
         topology = self.space.topology
         arrays = self.arrays(architectures).padded(topology.max_vertices)
+        ops, adjacency = torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency)
+        if self.codes is None:
+            return TrainingCells(ops, adjacency, ops, adjacency, *decision_masks(topology, arrays))
+        read, named = self.read(arrays), np.append(self.codes, -1)[arrays.ops]
         return TrainingCells(
-            torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency), *decision_masks(topology, arrays)
+            torch.from_numpy(named.astype(np.int8)),
+            adjacency,
+            torch.from_numpy(read.ops),
+            torch.from_numpy(read.adjacency),
+            *decision_masks(topology, arrays, self.codes, len(UNIVERSAL)),
         )
 
     @torch.no_grad()
@@ -229,7 +273,7 @@ class CellAutoencoder(nn.Module):
         mu = torch.empty(arrays.n, self.cell_dim, device=self.device)
         logvar = torch.empty_like(mu)
         for start in range(0, arrays.n, _CHUNK):
-            part = arrays.take(slice(start, start + _CHUNK))
+            part = self.read(arrays.take(slice(start, start + _CHUNK)))
             ops = torch.from_numpy(part.ops).long().to(self.device)
             adjacency = torch.from_numpy(part.adjacency).float().to(self.device)
             mu[start : start + part.n], logvar[start : start + part.n] = self.encoder(ops, adjacency)
@@ -248,7 +292,8 @@ class CellAutoencoder(nn.Module):
 
         Args:
             z: `n x d` points.
-            space: Decode into this space of the same vocabulary, for instance one of more vertices.
+            space: Decode into this space of the same vocabulary, for instance one of more vertices; a universal model
+                decodes into any.
             sample: Draw every decision; otherwise take the likeliest (greedy).
             generator: Source of the draws; the global one if None.
 
@@ -285,17 +330,33 @@ class CellAutoencoder(nn.Module):
             raise ValueError(
                 f"Expected z to be finite and at most {LARGEST_LATENT:g}, but it holds NaN or larger numbers"
             )
-        if space.vocabulary != self.space.vocabulary or len(space.cell_names) != len(self.space.cell_names):
+        known = self.codes is not None or space.vocabulary == self.space.vocabulary
+        if not known or len(space.cell_names) != len(self.space.cell_names):
             raise ValueError(
                 f"Expected a space of {len(self.space.cell_names)} cells over {self.space.vocabulary}, but got one of "
                 f"{len(space.cell_names)} over {space.vocabulary}"
             )
+        further: dict[str, Any] = {}
+        if self.codes is not None:
+            further["codes"] = torch.from_numpy(universal_codes(space)).long()
         inner = self._inner(z.to(self.device, torch.float32))
-        parts = [
-            self.decoder.derive(inner[start : start + _CHUNK], space.topology, sample=sample, generator=generator)
-            for start in range(0, max(len(inner), 1), _CHUNK)
-        ]
-        return stack_arrays(parts)
+        return stack_arrays(
+            [
+                self.decoder.derive(
+                    inner[start : start + _CHUNK], space.topology, sample=sample, generator=generator, **further
+                )
+                for start in range(0, max(len(inner), 1), _CHUNK)
+            ]
+        )
+
+    @torch.no_grad()
+    def standardise(self, architectures: Sequence[Architecture] | CellArrays) -> None:
+        """Set shift and scale so that each latent of these has mean 0 and, as drawn, variance 1."""
+        self.shift.zero_()
+        self.scale.fill_(1.0)
+        mu, logvar = (part.reshape(-1, self.cell_dim) for part in self.encode(architectures))
+        self.shift.copy_(mu.mean(0))
+        self.scale.copy_((mu.var(0, unbiased=False) + logvar.exp().mean(0)).sqrt())
 
     # On disk
 
@@ -318,7 +379,7 @@ class CellAutoencoder(nn.Module):
             f"format = {FORMAT}",
             f"model = {json.dumps(self.kind)}",
             f"space = {json.dumps(self.space.name)}",
-            f"vocabulary = {json.dumps(list(self.space.vocabulary))}",
+            f"vocabulary = {json.dumps(list(self.vocabulary))}",
             f"sha256 = {json.dumps(hashlib.sha256(weights).hexdigest())}",
         ]
         parts = {
@@ -345,7 +406,8 @@ class CellAutoencoder(nn.Module):
         Args:
             name_or_path: A name such as `nasbench101`, or a folder written by `save_pretrained`.
             device: Where to put the weights.
-            space: The space, such as one with other limits than the encoder was trained on.
+            space: The space, such as one with other limits than the encoder was trained on. A universal encoder takes
+                any; its latents are then centred and scaled by random architectures of this space.
 
         Raises:
             FileNotFoundError: if there is no such encoder.
@@ -361,12 +423,15 @@ class CellAutoencoder(nn.Module):
                 kinds = ", ".join(KINDS)
                 raise ValueError(f"{config_path}: model: expected one of {kinds}, but got {config['model']!r}")
             vocabulary, digest, parts = tuple(config["vocabulary"]), config["sha256"], KINDS[config["model"]]
-            if space is None:
+            universal = config["model"] == "universal"
+            if space is None and universal and config["space"] == ANY:
+                space = any_space(**config["topology"])
+            elif space is None:
                 copy = folder / "space.toml"
                 space = Space.load(copy if copy.is_file() else config["space"], **config["topology"])
             encoder = parts.encoder(len(vocabulary), **config["encoder"])
             decoder = parts.decoder(len(vocabulary), **config["decoder"])
-            model = cls(encoder, decoder, space)
+            model = cls(encoder, decoder, space, universal=universal)
             if "performance" in config:
                 model.add_performance_head(**config["performance"])
         except KeyError as error:
@@ -375,8 +440,8 @@ class CellAutoencoder(nn.Module):
             raise ValueError(f"{config_path}: {type(error).__name__}: {error}") from None
         except ValueError as error:
             raise error if str(config_path) in str(error) else ValueError(f"{config_path}: {error}") from None
-        if vocabulary != space.vocabulary:
-            raise ValueError(f"{config_path}: vocabulary: expected {space.vocabulary}, but got {vocabulary}")
+        if vocabulary != model.vocabulary:
+            raise ValueError(f"{config_path}: vocabulary: expected {model.vocabulary}, but got {vocabulary}")
         try:
             data = weights_path.read_bytes()
             if hashlib.sha256(data).hexdigest() != digest:
@@ -385,6 +450,8 @@ class CellAutoencoder(nn.Module):
             model.load_state_dict(weights)
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:
             raise ValueError(f"{weights_path}: {error}") from None
+        if universal and space.name != config["space"]:
+            model.standardise(space.sample_arrays(_STANDARDISED, np.random.default_rng(0)))
         broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
         if broken:
             raise ValueError(f"{weights_path}: {broken[0]}: holds NaN or infinity")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from graphnas.cell import BoolArray, CellArrays
@@ -22,12 +23,16 @@ from graphnas.spaces import Topology
 
 
 class TrainingCells(NamedTuple):
-    """Canonical cells as tensors, with the masks of their derivations."""
+    """Canonical cells as tensors, as the decoder derives them and as the encoder reads them, with masks."""
 
     ops: Tensor
-    """`n x v` vocabulary codes."""
+    """`n x v` vocabulary codes of the decoder."""
     adjacency: Tensor
     """`n x v x v` edges."""
+    read_ops: Tensor
+    """`n x w` vocabulary codes of the encoder."""
+    read_adjacency: Tensor
+    """`n x w x w` edges."""
     op_masks: Tensor
     """`n x p x k` from `decision_masks`."""
     pair_masks: Tensor
@@ -180,13 +185,20 @@ class DerivationDecoder(nn.Module):
 
     @torch.no_grad()
     def derive(
-        self, z: Tensor, topology: Topology, *, sample: bool = False, generator: torch.Generator | None = None
+        self,
+        z: Tensor,
+        topology: Topology,
+        *,
+        codes: Tensor | None = None,
+        sample: bool = False,
+        generator: torch.Generator | None = None,
     ) -> CellArrays:
         """Decode latent points under the topology's masks: every result is a legal cell.
 
         Args:
             z: `n x d` latent points.
             topology: Gives the decisions and their masks; may allow more vertices than were trained on.
+            codes: For each label of the topology its code in the decoder's vocabulary; they are the same if None.
             sample: Draw every decision from its distribution; otherwise take the likeliest.
             generator: Source of the draws; the global one if None.
 
@@ -194,6 +206,9 @@ class DerivationDecoder(nn.Module):
             The cells, their vertices in the order of the derivation.
         """
         n, v, device = z.shape[0], topology.max_vertices, z.device
+        # The last one is padding's.
+        named = torch.arange(len(topology.vocabulary), device=device) if codes is None else codes.to(device)
+        named = torch.cat([named, named.new_full((1,), -1)])
         derivation = topology.start(n)
         place = self.position(position_codes(v, self.width, device=device))
         table = self._tables(place)
@@ -207,7 +222,7 @@ class DerivationDecoder(nn.Module):
         for decision in topology.decisions:
             # Vertices before the one under construction enter the memory, those without a decision of their own too.
             for vertex in range(finished, decision.vertex):
-                ops = torch.from_numpy(derivation.cells.ops[:, vertex]).to(device).long()
+                ops = named[torch.from_numpy(derivation.cells.ops[:, vertex]).to(device).long()]
                 rows = torch.where(ops >= 0, ops * v + vertex, table.shape[0] - 1)
                 state, told[:, vertex] = nn.functional.embedding(rows, table).chunk(2, dim=-1)
                 if vertex:
@@ -221,17 +236,18 @@ class DerivationDecoder(nn.Module):
                 current = decision.vertex
                 context = self.context(latent + memory + place[current])
             legal = torch.from_numpy(derivation.legal()).to(device)
-            codes = torch.tensor(decision.codes, device=device)
+            offered = torch.tensor(decision.codes, device=device)
             if decision.kind == "operation":
-                choice = _choose(self.op_score(context)[:, codes - 1], legal, sample, generator)
-                aim = self.target(context) + self.target_op(codes[choice])
+                labels = named[offered]
+                choice = _choose(self.op_score(context)[:, labels - 1], legal, sample, generator)
+                aim = self.target(context) + self.target_op(labels[choice])
                 chosen = torch.zeros(n, self.pair, device=device)
             elif decision.kind == "edge":
                 score = self._edge_logits(aim, spoken[:, decision.codes[0]], chosen)
                 choice = _choose(torch.stack([torch.zeros_like(score), score], dim=-1), legal, sample, generator)
                 chosen = chosen + choice[:, None] * spoken[:, decision.codes[0], said]
             else:
-                scores = self._edge_logits(aim[:, None], spoken[:, codes], chosen[:, None])
+                scores = self._edge_logits(aim[:, None], spoken[:, offered], chosen[:, None])
                 choice = _choose(scores, legal, sample, generator)
             derivation.choose(choice.cpu().numpy())
         return derivation.cells
@@ -244,21 +260,31 @@ def _choose(logits: Tensor, legal: Tensor, sample: bool, generator: torch.Genera
     return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
 
 
-def decision_masks(topology: Topology, arrays: CellArrays) -> tuple[Tensor, Tensor]:
+def decision_masks(
+    topology: Topology, arrays: CellArrays, codes: NDArray[np.int8] | None = None, size: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Legal choices along the derivations of canonical cells.
+
+    Args:
+        topology: Theirs.
+        arrays: The `n` cells.
+        codes: For each label of the topology its code in the decoder's vocabulary; they are the same if None.
+        size: Number `k + 1` of labels of that vocabulary; the topology's if None.
 
     Returns:
         `n x p x k` legal labels of the operation decisions, over all labels but the first, and `n x e` marks of pairs:
         of an edge decision, whether both choices are legal; of a source decision, whether the source is.
     """
     masks = topology.masks(topology.encode(arrays))
+    size = len(topology.vocabulary) if size is None else size
+    named = np.arange(size) if codes is None else codes
     operations: list[BoolArray] = []
     pairs: list[BoolArray] = [np.zeros((arrays.n, 0), dtype=bool)]
     for step, decision in enumerate(topology.decisions):
         legal = masks[:, step, : len(decision.choices)]
         if decision.kind == "operation":
-            labels = np.zeros((arrays.n, len(topology.vocabulary) - 1), dtype=bool)
-            labels[:, np.array(decision.codes) - 1] = legal
+            labels = np.zeros((arrays.n, size - 1), dtype=bool)
+            labels[:, named[list(decision.codes)] - 1] = legal
             operations.append(labels)
         else:
             pairs.append(legal if decision.kind == "source" else (legal[:, :1] & legal[:, 1:]))
@@ -275,8 +301,9 @@ def decision_loss(op_logits: Tensor, pair_logits: Tensor, cells: TrainingCells, 
         scored: What was scored.
     """
     n, last = cells.ops.shape[0], -torch.inf
-    # A step beyond the end has one legal choice, the first label: its loss is zero.
-    labels = (cells.ops[:, scored.vertices].long() - 1).clamp(min=0)
+    # A step beyond the end has one legal choice: its loss is zero.
+    ops = cells.ops[:, scored.vertices].long()
+    labels = torch.where(ops < 0, cells.op_masks.byte().argmax(-1), ops - 1)
     logits = op_logits.masked_fill(~cells.op_masks, last)
     loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
     edges = cells.adjacency[:, scored.sources, scored.targets]

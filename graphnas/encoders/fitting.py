@@ -19,8 +19,9 @@ from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder
 from graphnas.encoders.checkpoint import FitCheckpoint
 from graphnas.encoders.decoder import TrainingCells
+from graphnas.encoders.fit_state import Batches, FitState, Log, StepSize, agreed, digest_of
 from graphnas.encoders.legality import legal_hashes
-from graphnas.encoders.objective import TERMS, Objective, Recipe
+from graphnas.encoders.objective import Objective, Recipe
 from graphnas.encoders.performance import LARGEST_LABEL
 from graphnas.encoders.prior import active_units, refuse_collapse, standardise_latents
 from graphnas.encoders.statistics import structure_targets
@@ -121,7 +122,7 @@ def fit(
         # What a head says of a latent space that moves on is wrong.
         model.performance = None
     place = torch.device(device)
-    wanted = _targets(model, arrays, targets, recipe).to(place)
+    wanted = cell_targets(model, arrays, targets, recipe).to(place)
     cells = model.training_cells(arrays)
     labelled = None if labels is None else _labelled(model, cells, labels, seed)
     with torch.random.fork_rng(devices=[]):
@@ -139,10 +140,10 @@ def fit(
         run = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=not whole)
     if compiled:
         run = cast(nn.Module, torch.compile(run))
-    batches = _Batches(arrays.n, batch_size, seed)
-    state = _State(steps, math.inf if minutes is None else minutes * 60, place)
-    rate = _StepSize(optimizer, recipe, batches.per_epoch)
-    log = _Log(state, batch_size, place)
+    batches = Batches(arrays.n, batch_size, seed)
+    state = FitState(steps, math.inf if minutes is None else minutes * 60, place)
+    rate = StepSize(optimizer, recipe, batches.per_epoch)
+    log = Log(state, batch_size, place)
     store = None
     if checkpoint is not None:
         about = _identity(model, arrays, wanted, labels) | {
@@ -173,13 +174,13 @@ def fit(
         if progress is not None and rank == 0:
             progress(row)
 
-    while (done := _agreed(state.done(), place, world)) < 1:
+    while (done := agreed(state.done(), place, world)) < 1:
         rows = batches.rows(state.step)[rank::world]
         # The noise of a step depends on seed, step and process alone, so a resumed run needs no generator state.
         generator.manual_seed(int(np.random.SeedSequence((seed, state.step, rank)).generate_state(1, np.uint64)[0]))
         noise = torch.randn(len(rows), model.cell_dim, generator=generator, device=place)
         warm = torch.tensor(min(1.0, done * 10) if one_cycle else 1.0, device=place)
-        apart = _edits(model, arrays, rows) if recipe.metric and recipe.edits else None
+        apart = batch_edits(model, arrays, rows) if recipe.metric and recipe.edits else None
         known: tuple[TrainingCells | None, Tensor | None] = (None, None)
         if labelled is not None:
             known = labelled.batch(np.random.default_rng((seed, state.step, rank)), place)
@@ -193,7 +194,7 @@ def fit(
         optimizer.step()
         state.step += 1
         log.add(terms.detach())
-        rate.after_step(state.step, terms[0].detach(), lambda loss: _agreed(loss, place, world))
+        rate.after_step(state.step, terms[0].detach(), lambda loss: agreed(loss, place, world))
         if state.step % report_every == 0:
             report()
         if store is not None and rank == 0 and (state.step % 200 == 0 or time.monotonic() > saved + _SAVE_EVERY):
@@ -210,127 +211,6 @@ def fit(
     return log.history
 
 
-class _State:
-    """How far a fit is: steps made and seconds spent, over all of its processes' lives."""
-
-    def __init__(self, steps: int, seconds: float, device: torch.device) -> None:
-        self.step, self.steps, self.seconds = 0, steps, seconds
-        self.clock = time.process_time if device.type == "cpu" else time.perf_counter
-        self._start, self._before = self.clock(), 0.0
-
-    def done(self) -> float:
-        """Share of the steps or of the time that is used up, whichever is more."""
-        return max(self.step / self.steps, self._spent() / self.seconds)
-
-    def _spent(self) -> float:
-        return self._before + self.clock() - self._start
-
-    def state_dict(self) -> dict[str, Any]:
-        """Steps and seconds."""
-        return {"step": self.step, "spent": self._spent()}
-
-    def load_state_dict(self, found: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.step, self._before, self._start = int(found["step"]), float(found["spent"]), self.clock()
-
-
-class _Batches:
-    """Which cells a step takes: those of an epoch in an order that depends on seed and epoch alone."""
-
-    def __init__(self, n: int, size: int, seed: int) -> None:
-        self.n, self.size, self.seed = n, size, seed
-        self.per_epoch = n // size
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
-
-    def rows(self, step: int) -> Tensor:
-        """Rows of the cells."""
-        epoch, place = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = torch.from_numpy(np.random.default_rng((self.seed, epoch)).permutation(self.n))
-        return self._order[place * self.size : (place + 1) * self.size]
-
-
-class _StepSize:
-    """The optimiser's step size, by the recipe's schedule."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: int) -> None:
-        self.optimizer, self.recipe, self.per_epoch = optimizer, recipe, per_epoch
-        self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=10)
-        self._epoch_loss = 0.0
-
-    def before_step(self, done: float) -> None:
-        """Set the step size at this share of the run."""
-        if self.recipe.schedule == "one_cycle":
-            self._set([self.recipe.learning_rate * _one_cycle(done)] * len(self.optimizer.param_groups))
-
-    def after_step(self, step: int, loss: Tensor, agreed: Callable[[float], float]) -> None:
-        """Learn of a step's loss; `agreed` makes the loss of an epoch the same in all processes."""
-        if self.recipe.schedule != "plateau":
-            return
-        self._epoch_loss += float(loss)
-        if step % self.per_epoch == 0:
-            self._plateau.step(agreed(self._epoch_loss / self.per_epoch))
-            self._epoch_loss = 0.0
-
-    def _set(self, rates: Sequence[float]) -> None:
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-
-    def state_dict(self) -> dict[str, Any]:
-        """The schedule's memory."""
-        return {"plateau": self._plateau.state_dict(), "epoch_loss": self._epoch_loss}
-
-    def load_state_dict(self, found: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self._plateau.load_state_dict(found["plateau"])
-        self._epoch_loss = float(found["epoch_loss"])
-        self._set([float(rate) for rate in self._plateau.get_last_lr()])
-
-
-class _Log:
-    """What the steps came to, row by row."""
-
-    def __init__(self, state: _State, batch_size: int, device: torch.device) -> None:
-        self.state, self.batch_size, self.device = state, batch_size, device
-        self.history: list[dict[str, float]] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin the next row now."""
-        self._sums = torch.zeros(len(TERMS), device=self.device)
-        self._since, self._clock = self.state.step, self.state.clock()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there are steps that no row tells of."""
-        return self.state.step > self._since
-
-    def add(self, terms: Tensor) -> None:
-        """The `TERMS` of a step."""
-        self._sums += terms
-
-    def row(self) -> dict[str, float]:
-        """Add a row to the history, of the steps since `begin`, and return it."""
-        state, steps = self.state, self.state.step - self._since
-        values = (self._sums / steps).tolist()
-        if not math.isfinite(values[0]):
-            raise FloatingPointError(f"The loss became {values[0]} before step {state.step}; try a lower learning rate")
-        row = dict(zip(TERMS, values, strict=True)) | {"step": state.step, "steps": state.steps, "done": state.done()}
-        row["cells_per_second"] = steps * self.batch_size / max(state.clock() - self._clock, 1e-9)
-        self.history.append(row)
-        return row
-
-    def state_dict(self) -> dict[str, Any]:
-        """The history."""
-        return {"history": self.history}
-
-    def load_state_dict(self, found: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.history = list(found["history"])
-        self.begin()
-
-
 def _identity(
     model: CellAutoencoder, arrays: CellArrays, wanted: Tensor, labels: NDArray[np.float64] | None
 ) -> dict[str, Any]:
@@ -342,17 +222,10 @@ def _identity(
         "decoder": model.decoder.settings,
         "topology": model.space.topology.settings,
         "labels": None if labels is None else hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest(),
-        "targets": _digest(wanted),
+        "targets": digest_of(wanted),
         "performance": None if model.performance is None else model.performance.settings,
-        "weights": _digest(*model.state_dict().values()),
+        "weights": digest_of(*model.state_dict().values()),
     }
-
-
-def _digest(*tensors: Tensor) -> str:
-    data = hashlib.blake2b(digest_size=8)
-    for tensor in tensors:
-        data.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return data.hexdigest()
 
 
 def reconstruction(model: CellAutoencoder, architectures: Sequence[Architecture] | CellArrays) -> float:
@@ -382,7 +255,7 @@ class _Labelled:
         if model.performance is None or not len(self.apart):
             return
         cells, labels = self._take(self.apart, model.device)
-        mu, _ = model.encoder(cells.ops.long(), cells.adjacency.float())
+        mu, _ = model.encoder(cells.read_ops.long(), cells.read_adjacency.float())
         model.performance.calibrate(mu.reshape(len(labels), -1), labels)
 
     def _take(self, rows: NDArray[np.int64], device: torch.device) -> tuple[TrainingCells, Tensor]:
@@ -413,7 +286,14 @@ def _labelled(model: CellAutoencoder, cells: TrainingCells, labels: NDArray[np.f
     return _Labelled(cells.take(of_cells), standard.float(), parts, seed)
 
 
-def _targets(model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.float64] | None, recipe: Recipe) -> Tensor:
+def cell_targets(
+    model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.float64] | None, recipe: Recipe
+) -> Tensor:
+    """`n x t` label-free targets of canonical cells in the coordinates of their own space; none if nothing needs them.
+
+    Raises:
+        ValueError: if the further ones have another number of rows or are not finite.
+    """
     if further is not None and (further.ndim != 2 or further.shape[0] != arrays.n or not np.isfinite(further).all()):
         raise ValueError(f"Expected targets to be {arrays.n} x t and finite, but got shape {further.shape}")
     if not (recipe.auxiliary or recipe.metric):
@@ -423,24 +303,10 @@ def _targets(model: CellAutoencoder, arrays: CellArrays, further: NDArray[np.flo
     ).float()
 
 
-def _edits(model: CellAutoencoder, arrays: CellArrays, rows: Tensor) -> Tensor | None:
+def batch_edits(model: CellAutoencoder, arrays: CellArrays, rows: Tensor) -> Tensor | None:
     """Edit distances of the first half of the rows from the second half, if cells are small enough."""
     topology, half = model.space.topology, len(rows) // 2
     if not has_cell_distance(topology):
         return None
     first, second = (arrays.take(part.numpy()) for part in (rows[:half], rows[half : 2 * half]))
     return torch.from_numpy(cell_distance(topology, first, second)).float().to(model.device)
-
-
-def _agreed(value: float, device: torch.device, world: int) -> float:
-    """The value of the first process in all of them."""
-    if world == 1:
-        return value
-    shared = torch.tensor(value, dtype=torch.float64, device=device)
-    distributed.broadcast(shared, 0)
-    return shared.item()
-
-
-def _one_cycle(done: float) -> float:
-    """Linear warm-up over a tenth of the run, then a cosine to zero."""
-    return done / 0.1 + 0.01 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))

@@ -122,7 +122,25 @@ class Objective(nn.Module):
             The six `TERMS`; all but the first without gradients.
         """
         recipe, model = self.recipe, self.model
-        mu, logvar = model.encoder(cells.ops.long(), cells.adjacency.to(noise.dtype))
+        _, bound, parts = self.bound(cells, targets, noise, warm, edits)
+        performance = bound.new_zeros(())
+        if labelled is not None and labels is not None and model.performance is not None:
+            means = model.encoder(labelled.read_ops.long(), labelled.read_adjacency.to(noise.dtype))[0]
+            performance = model.performance.loss(means.float().reshape(len(labels), -1), labels)
+        loss = recipe.reconstruction * bound + recipe.performance * performance
+        return torch.cat([loss[None], parts, performance.detach()[None]])
+
+    def bound(
+        self, cells: TrainingCells, targets: Tensor, noise: Tensor, warm: Tensor, edits: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is fitted without labels; arguments as of `forward`.
+
+        Returns:
+            `n x d` latent points as drawn, the weighted sum, and `TERMS` from the second to the fifth, without
+            gradients.
+        """
+        recipe, model = self.recipe, self.model
+        mu, logvar = model.encoder(cells.read_ops.long(), cells.read_adjacency.to(noise.dtype))
         # Differences of nearly equal numbers follow, which half precision would lose.
         mu, logvar = mu.float(), logvar.float()
         z = mu + recipe.noise * noise * (logvar / 2).exp()
@@ -131,14 +149,8 @@ class Objective(nn.Module):
         zero = nll.new_zeros(())
         auxiliary = zero if self.head is None else (self.head(z) - targets).square().sum(-1).mean()
         metric = metric_error(mu, logvar, self._distances(targets, edits)) if recipe.metric else zero
-        bound = nll + recipe.beta * warm * kl + recipe.auxiliary * auxiliary + recipe.metric * metric
-        performance = zero
-        if labelled is not None and labels is not None and model.performance is not None:
-            means = model.encoder(labelled.ops.long(), labelled.adjacency.to(noise.dtype))[0]
-            performance = model.performance.loss(means.float().reshape(len(labels), -1), labels)
-        loss = recipe.reconstruction * bound + recipe.performance * performance
-        parts = torch.stack([nll, kl, auxiliary, metric, performance]).detach()
-        return torch.cat([loss[None], parts])
+        total = nll + recipe.beta * warm * kl + recipe.auxiliary * auxiliary + recipe.metric * metric
+        return z, total, torch.stack([nll, kl, auxiliary, metric]).detach()
 
     def _distances(self, targets: Tensor, edits: Tensor | None) -> Tensor:
         """Distances of the first half of the cells from the second half."""

@@ -33,7 +33,7 @@ def active_units(model: CellAutoencoder, architectures: Sequence[Architecture] |
         architectures: Some of those it is fitted to.
         noise: Factor of the posterior's standard deviation in the fit.
     """
-    arrays = model.arrays(architectures)
+    arrays = model.read(model.arrays(architectures))
     ops = torch.from_numpy(arrays.ops).long().to(model.device)
     mu, logvar = model.encoder(ops, torch.from_numpy(arrays.adjacency).float().to(model.device))
     return _active(mu, logvar, noise)
@@ -72,7 +72,7 @@ def standardise_latents(model: CellAutoencoder, cells: TrainingCells, noise: flo
     model.scale.fill_(1.0)
     some = torch.linspace(0, cells.ops.shape[0] - 1, min(cells.ops.shape[0], 20_000)).long()
     parts = [
-        model.encoder(part.ops.long().to(model.device), part.adjacency.float().to(model.device))
+        model.encoder(part.read_ops.long().to(model.device), part.read_adjacency.float().to(model.device))
         for part in (cells.take(some[start : start + 2048]) for start in range(0, len(some), 2048))
     ]
     mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,13 +12,15 @@ from graphnas.cell import CellArrays, is_input
 
 FloatArray = NDArray[np.float64]
 
+_AT_ONCE = 20_000  # cells to which targets are fitted at most, and that are described at once
+
 
 def graph_statistics(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArray:
     """`n x (7 + 2 i + 2 k)` statistics of simplified cells of `i` inputs, each a plain number of its graph.
 
-    Vertices, edges, longest, shortest and mean path from an input to the output (edges), log number of paths,
-    in-degree of the output; for each input its out-degree and its edge to the output; then for each of the `k` other
-    labels its count and its most vertices on one path.
+    Vertices, edges, longest, shortest and mean path from an input to the output (edges), log number of paths (0 where
+    there is none), in-degree of the output; for each input its out-degree and its edge to the output; then for each of
+    the `k` other labels its count and its most vertices on one path.
     """
     n, v = arrays.ops.shape
     inputs = sum(map(is_input, vocabulary))
@@ -36,14 +39,15 @@ def graph_statistics(arrays: CellArrays, vocabulary: Sequence[str]) -> FloatArra
         paths[:, j] = (into * paths[:, :j]).sum(1)
         length[:, j] = (into * (length[:, :j] + paths[:, :j])).sum(1)
         most[:, j] = np.where(into[:, :, None], most[:, :j], 0).max(1) + is_kind[:, j]
+    joined = paths[rows, last] > 0
     return np.column_stack(
         [
             arrays.size,
             edges.sum((1, 2)),
             longest[rows, last],
-            shortest[rows, last],
-            length[rows, last] / paths[rows, last],
-            np.log(paths[rows, last]),
+            np.where(joined, shortest[rows, last], 0.0),
+            length[rows, last] / np.where(joined, paths[rows, last], 1.0),
+            np.log(np.where(joined, paths[rows, last], 1.0)),
             edges[rows, :, last].sum(1),
             edges[:, :inputs].sum(2),
             edges[rows, :inputs, last],
@@ -183,7 +187,7 @@ def structure_targets(
             places(part, vocabulary),
         ]
 
-    fitted = blocks(np.linspace(0, arrays.n - 1, min(arrays.n, 20_000)).astype(np.int64))
+    fitted = blocks(_spread(arrays.n))
     means = [block.mean(0) for block in fitted]
     # The columns of the first two have different units; those of the others are counts.
     units = [np.where(block.std(0) > 1e-9, block.std(0), 1.0) for block in fitted[:2]]
@@ -199,6 +203,49 @@ def structure_targets(
 
     axes = principal_axes(joined(fitted))[1]
     scores = np.concatenate(
-        [joined(blocks(slice(start, start + 20_000))) @ axes[:components].T for start in range(0, arrays.n, 20_000)]
+        [joined(blocks(slice(at, at + _AT_ONCE))) @ axes[:components].T for at in range(0, arrays.n, _AT_ONCE)]
     )
     return scores / (float(scores[:, 0].std()) or 1.0)
+
+
+def shared_targets(parts: Sequence[CellArrays], vocabulary: Sequence[str], *, components: int = 64) -> list[FloatArray]:
+    """`n x t` label-free targets of the cells of several spaces in common coordinates.
+
+    Principal components of statistics of the graph and sums over the vertices of each label. Each counts in its
+    standard deviation within the spaces, so that what tells spaces apart does not drown what tells their cells apart;
+    the component that varies most within them has variance 1 there.
+
+    Args:
+        parts: For each space simplified cells in canonical order.
+        vocabulary: The labels of all.
+        components: Number of principal components at most.
+    """
+
+    def described(arrays: CellArrays) -> FloatArray:
+        return np.column_stack([graph_statistics(arrays, vocabulary), operation_statistics(arrays, vocabulary)])
+
+    fitted = [described(part.take(_spread(part.n))) for part in parts]
+    within = np.sqrt(np.mean([part.var(0) for part in fitted], axis=0))
+    middle, unit = np.mean([part.mean(0) for part in fitted], axis=0), np.where(within > 1e-9, within, 1.0)
+    # Both blocks have equal total variance within the spaces.
+    first = graph_statistics(parts[0].take(slice(0, 1)), vocabulary).shape[1]
+    for block in (slice(0, first), slice(first, None)):
+        unit[block] *= math.sqrt((within[block] > 1e-9).sum()) or 1.0
+    # Every space counts the same, whatever its number of cells.
+    scaled = [(part - middle) / unit for part in fitted]
+    axes = principal_axes(np.concatenate([part / math.sqrt(len(part)) for part in scaled]))[1][:components]
+    largest = float(np.sqrt(np.mean([(part @ axes.T).var(0) for part in scaled], axis=0).max())) or 1.0
+    return [
+        np.concatenate(
+            [
+                (described(part.take(slice(start, start + _AT_ONCE))) - middle) / unit @ axes.T / largest
+                for start in range(0, part.n, _AT_ONCE)
+            ]
+        )
+        for part in parts
+    ]
+
+
+def _spread(n: int) -> NDArray[np.int64]:
+    """Rows of at most `_AT_ONCE` cells out of `n`, evenly spread."""
+    return np.linspace(0, n - 1, min(n, _AT_ONCE)).astype(np.int64)
