@@ -20,6 +20,7 @@ from graphnas.spaces import Space
 
 MODELS = {name: CellAutoencoder.for_space(Space.load(name), seed=3) for name in OWN_ENCODER}
 LIGHT: dict[str, dict[str, Any]] = {
+    "universal": {"encoder": {"width": 32, "places": 64}, "decoder": {"width": 32}},
     "svge": {"encoder": {"hidden": 24}, "decoder": {"hidden": 24}},
     "dvae": {"encoder": {"hidden": 48}},
 }
@@ -69,9 +70,8 @@ def test_the_probabilities_of_all_derivations_sum_to_one_and_are_those_of_sampli
     topology, decoder = space.topology, MODELS[name].decoder
     scored = ScoredDecisions.of(topology, torch.device("cpu"))
     arrays = topology.all_derivations()
-    cells = TrainingCells(
-        torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency), *decision_masks(topology, arrays)
-    )
+    graphs = torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency)
+    cells = TrainingCells(*graphs, *graphs, *decision_masks(topology, arrays))
     point = 2 * torch.randn(1, MODELS[name].cell_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         op_logits, pair_logits = decoder(point.expand(arrays.n, -1), cells.ops.long(), cells.adjacency.float(), scored)

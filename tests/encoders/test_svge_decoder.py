@@ -37,9 +37,8 @@ def indifferent(**settings: float) -> SvgeDecoder:
 def training_cells(cells: list[Cell] | CellArrays, space: Space = SPACE) -> TrainingCells:
     arrays = cells if isinstance(cells, CellArrays) else to_arrays(cells, space.vocabulary)
     arrays = space.topology.canonical(arrays).padded(space.topology.max_vertices)
-    return TrainingCells(
-        torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency), *decision_masks(space.topology, arrays)
-    )
+    graphs = torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency)
+    return TrainingCells(*graphs, *graphs, *decision_masks(space.topology, arrays))
 
 
 def points(n: int, d: int = 6, seed: int = 0) -> Tensor:
