@@ -1,4 +1,4 @@
-"""Where the search spaces and trained encoders are, in a checkout and in an installed wheel."""
+"""Where search spaces, trained encoders and training recipes are, in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 
 
 def content_folder(kind: str) -> Path:
-    """The folder of `spaces` or `encoders` that comes with the library.
+    """The folder of `spaces`, `encoders` or `recipes` that comes with the library.
 
-    A wheel carries them inside the package; a checkout keeps them beside it.
+    A wheel carries them inside the package; a checkout keeps them beside it, recipes in `runs`.
     """
     package = Path(__file__).resolve().parent
     packaged = package / "_content" / kind
-    return packaged if packaged.is_dir() else package.parent / kind
+    if packaged.is_dir():
+        return packaged
+    return package.parent / ("runs/recipes" if kind == "recipes" else kind)

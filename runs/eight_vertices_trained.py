@@ -5,7 +5,7 @@ run, those with the best denoised accuracy, and random cells of eight and of sev
 by the same recipe; every cell with every seed, and what stands in the table is the mean over the cells of a row.
 
     python runs/eight_vertices_trained.py --seeds 3
-    python runs/eight_vertices_trained.py --task cifar10 --recipe runs/recipes/nasbench101.toml --device cuda
+    python runs/eight_vertices_trained.py --task cifar10 --recipe nasbench101 --device cuda
 
 Rows that `--out` holds are not measured again.
 """

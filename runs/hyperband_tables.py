@@ -140,7 +140,7 @@ def search(
         sampler = RandomCellSampler(benchmark.space, candidates=benchmark.candidates, seed=seed)
     else:
         sampler = LatentBOSampler(benchmark.space, encoder, candidates=benchmark.candidates, seed=seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler, study_name=f"seed {seed}")
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     limit, spent, found = trainings * benchmark.hours, 0.0, []
 
     def watch(event: Event) -> None:
@@ -162,6 +162,7 @@ def search(
             n_trials=10**6,
             fidelity=benchmark.fidelity if fidelity else None,
             on_event=watch,
+            seed=seed,
             max_failure_rate=1.0,
         )
     reached = [when for when, value in found if value >= benchmark.threshold]

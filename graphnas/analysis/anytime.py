@@ -58,6 +58,22 @@ def anytime(study: optuna.Study, *, unit: str = "epochs") -> Anytime:
     return Anytime(np.cumsum([float(one or 0.0) for one in spent]), np.where(np.isinf(best), np.nan, sign * best))
 
 
+def in_turn(curves: Sequence[Anytime], *, maximized: bool = True) -> Anytime:
+    """One curve of searches that followed one another: costs add up, and the best of all so far counts.
+
+    Args:
+        curves: Of one search or more, in their order.
+        maximized: Whether larger values are better.
+    """
+    better = np.fmax if maximized else np.fmin
+    cost, best = [curves[0].cost], [curves[0].best]
+    for curve in curves[1:]:
+        # What is not a number yields to any other.
+        best.append(better(best[-1][-1], curve.best))
+        cost.append(cost[-1][-1] + curve.cost)
+    return Anytime(np.concatenate(cost), np.concatenate(best))
+
+
 def on_grid(curves: Sequence[Anytime], grid: FloatArray) -> FloatArray:
     """`len(curves) x len(grid)` best values after the costs of a grid; NaN before a curve's first."""
     return np.array([[curve.at(cost) for cost in grid] for curve in curves])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphnas.cli.console import BadData
 
@@ -17,8 +17,25 @@ _LARGEST = 2**28  # bytes
 _STRING, _GENOTYPE = "|", "Genotype("  # beginnings of the notations that are not JSON
 
 
+class Candidate(NamedTuple):
+    """What a file says of one architecture."""
+
+    architecture: Architecture
+    settings: dict[str, Any]
+    """Settings of the training that a joint search found for it, by name; empty if the file has none."""
+
+
 def read_architectures(path: Path, space: Space | None = None) -> list[Architecture]:
-    """The architectures of a file, in order.
+    """The architectures of a file, in order; see `read_candidates`.
+
+    Raises:
+        BadData: naming the file, the line or entry, and the reason.
+    """
+    return [one.architecture for one in read_candidates(path, space)]
+
+
+def read_candidates(path: Path, space: Space | None = None) -> list[Candidate]:
+    """The architectures of a file with the training settings that it has for them, in order.
 
     A `.graphml` file holds one cell. Any other file holds one JSON value, a JSON list of values, or a value or text on
     each line. A value or text is one of
@@ -28,7 +45,8 @@ def read_architectures(path: Path, space: Space | None = None) -> list[Architect
     - a NAS-Bench-201 string, `|op~0|+|op~0|op~1|+...`;
     - a DARTS genotype, as the text `Genotype(normal=...)` or as a JSON object with the same keys;
     - an ENAS architecture, a list of lists of whole numbers;
-    - an object that holds one of these under the key `architecture`, as `best.json` does.
+    - an object that holds one of these under the key `architecture`, as `best.json` does, and settings of its training
+      under the key `hyperparameters` if there are any.
 
     Args:
         path: The file.
@@ -47,11 +65,14 @@ def read_architectures(path: Path, space: Space | None = None) -> list[Architect
             architecture = read(value, space)
             if space is not None:
                 space.validate(architecture)
+            settings = value.get("hyperparameters", {}) if isinstance(value, dict) else {}
+            if not isinstance(settings, dict):
+                raise ValueError(f"expected 'hyperparameters' to be an object, but got {settings!r:.100}")
         except ValueError as error:
             raise BadData(f"{path}: {place}: {error}") from None
         except RecursionError:
             raise BadData(f"{path}: {place}: expected an architecture, but it is nested too deeply") from None
-        found.append(architecture)
+        found.append(Candidate(architecture, settings))
     if not found:
         raise BadData(f"{path}: expected at least one architecture, but it holds none")
     return found

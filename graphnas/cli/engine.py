@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
@@ -105,8 +106,12 @@ class EngineChoice:
             return "cuda" if device is Device.cuda or (self.gpus and device is Device.auto) else "cpu"
         return choose_device(device)
 
-    def start(self, left: int) -> AbstractContextManager[Executor | None]:
+    def start(self, left: int, device: str) -> AbstractContextManager[Executor | None]:
         """The engine, for so many trials that are left; None evaluates in this process.
+
+        Args:
+            left: Number of trials.
+            device: Of evaluations. Where it is a GPU, each process of this machine has one of those there are, in turn.
 
         Raises:
             EngineError: if there is no cluster, or no room in it.
@@ -121,4 +126,15 @@ class EngineChoice:
             return RayTasks(self.address, workers=workers, gpus=self.gpus, timeout=self.timeout)
         if self.workers == 0:
             return contextlib.nullcontext()
-        return LocalProcesses(min(2 if self.workers is None else self.workers, most), 1, self.timeout)
+        gpus = visible_gpus() if device == "cuda" else ()
+        return LocalProcesses(min(2 if self.workers is None else self.workers, most), 1, self.timeout, gpus)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = [str(number) for number in range(count)] if given is None else given.split(",")
+    return tuple(name.strip() for name in names[:count])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphnas.cli.architectures import read_architectures
+from graphnas.cli.architectures import Candidate, read_architectures, read_candidates
 from graphnas.cli.console import (
     BadData,
     Device,
@@ -42,6 +42,7 @@ from graphnas.cli.objectives import (
 )
 
 if TYPE_CHECKING:
+    from graphnas.evaluate import Evaluator
     from graphnas.spaces import Space
 
 FileArgument = Annotated[Path, typer.Argument(help="File of architectures in any notation, or a search's best.json.")]
@@ -67,24 +68,29 @@ def evaluate(
 ) -> None:
     """Evaluate the architectures of a file: train each on a task, or look it up.
 
+    A training takes the settings that a joint search found, if the file has them, as best.json does.
+
     [bold]Example[/bold]
 
       graphnas evaluate results/2025-01-31-nasbench101-digits/best.json --task digits
     """
     set_threads(1)
     from graphnas.evaluate import EvaluationFailed
-    from graphnas.report.page import compact
+    from graphnas.report.page import compact, settings_text
 
     loaded = _space(file, space, limit)
-    architectures = read_architectures(file, loaded)
+    candidates = read_candidates(file, loaded)
     word = objective_word(task, objective, size, images)
     place = choose_device(device) if computes(word) else "cpu"
     evaluator = make_evaluator(word, loaded, metric=metric, epochs=epochs, recipe=recipe_table(recipe), device=place)
     records: list[dict[str, Any]] = []
-    for architecture in architectures:
-        record: dict[str, Any] = {"architecture": json.loads(architecture.to_json())}
+    for candidate in candidates:
+        record: dict[str, Any] = {"architecture": json.loads(candidate.architecture.to_json())}
+        settings = _settings(file, candidate, evaluator)
+        if settings:
+            record["hyperparameters"] = settings
         try:
-            result = evaluator.evaluate(architecture, seed=seed)
+            result = evaluator.evaluate(candidate.architecture, seed=seed, hyperparameters=settings)
         except EvaluationFailed as error:
             record["reason"] = error.reason
         else:
@@ -94,17 +100,19 @@ def evaluate(
         print_json(records)
     else:
         label = value_label(evaluator)
+        joint = any("hyperparameters" in record for record in records)
         print_table(
             "",
-            ("cell", label, "parameters", "seconds"),
+            ("cell", *(["hyperparameters"] if joint else []), label, "parameters", "seconds"),
             [
                 (
-                    compact(architecture),
+                    compact(candidate.architecture),
+                    *([settings_text(record.get("hyperparameters", {}))] if joint else []),
                     f"{record['value']:.4f}" if "value" in record else f"failed: {record['reason']}",
                     _parameters(record),
                     f"{record['seconds']:.1f}" if "seconds" in record else None,
                 )
-                for architecture, record in zip(architectures, records, strict=True)
+                for candidate, record in zip(candidates, records, strict=True)
             ],
             right="parameters seconds",
         )
@@ -122,6 +130,19 @@ def _space(file: Path, name: str | None, limits: list[str] | None) -> Space:
             known = ", ".join(Space.names())
             raise BadData(f"{file}: expected a space of {known}, but got {name!r}; give its space file as --space")
     return open_space(name, limits)
+
+
+def _settings(file: Path, candidate: Candidate, evaluator: Evaluator) -> dict[str, Any]:
+    """The settings of a candidate that a training takes; none of an evaluator that trains nothing."""
+    from graphnas.evaluate import TrainingEvaluator
+
+    if not isinstance(evaluator, TrainingEvaluator):
+        return {}
+    try:
+        evaluator.config_with(candidate.settings)
+    except (ValueError, TypeError) as error:
+        raise BadData(f"{file}: hyperparameters: {error}") from None
+    return candidate.settings
 
 
 def _parameters(record: dict[str, Any]) -> str | None:
@@ -148,6 +169,8 @@ def export(
 ) -> None:
     """Train the first architecture of a file and write it as plain PyTorch source with its weights.
 
+    The training takes the settings that a joint search found, if the file has them, as best.json does.
+
     The source needs torch and safetensors, not graphnas.
 
     [bold]Example[/bold]
@@ -159,7 +182,7 @@ def export(
 
     _check_target(out, name)
     loaded = _space(file, space, limit)
-    architecture = read_architectures(file, loaded)[0]
+    candidate = read_candidates(file, loaded)[0]
     evaluator = make_evaluator(
         objective_word(task, None, size, images),
         loaded,
@@ -171,7 +194,10 @@ def export(
         # Before the training, which takes far longer.
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
-    test, network = test_best(evaluator, architecture, seed=seed, budget=None, folder=None, hyperparameters={})
+    settings = _settings(file, candidate, evaluator)
+    test, network = test_best(
+        evaluator, candidate.architecture, seed=seed, budget=None, folder=None, hyperparameters=settings
+    )
     with writing(out):
         path = export_source(network, out, name=name, title=f"A cell of {loaded.name}, trained.")
     parameters = count_parameters(network)

@@ -48,7 +48,9 @@ EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epoch
 RecipeOption = Annotated[
     Path | None,
     typer.Option(
-        "--recipe", help="TOML file of how to train: epochs, sizes of the network, settings, as in runs/recipes."
+        "--recipe",
+        help="How to train: a TOML file of epochs or seconds, sizes of the network and settings; a published one by "
+        "name, nasbench101, nasbench201 or darts; or the best.json of a joint search, for its settings.",
     ),
 ]
 
@@ -148,7 +150,7 @@ def make_evaluator(
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
         settings: dict[str, Any] = {} if recipe is None else TrainingRecipe.of(recipe).arguments()
         if epochs is not None:
-            settings["epochs"] = epochs
+            settings |= {"epochs": epochs, "max_seconds": None}
         settings["predictions"] = predictions
         _check_metrics(further, "training", TRAINED_METRICS)
         return TrainingEvaluator(space, task=name, device=device, **settings)

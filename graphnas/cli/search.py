@@ -334,7 +334,8 @@ def _run(
                 )
             )
         try:
-            executor = stack.enter_context(where.start(n_trials - len(studies.finished(study))))
+            left = n_trials - len(studies.finished(study))
+            executor = stack.enter_context(where.start(left, getattr(evaluator, "device", "cpu")))
         except ImportError as error:
             raise Failed(str(error)) from None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,7 +71,17 @@ def correlation(
     print_table(
         f"Rank correlation of budgets: {folder.name}",
         ("epochs", "with", "candidates", "Spearman", "95 %", "best", "Spearman of the best", "95 % of the best"),
-        [(one.small, one.large, one.all.n, *_texts(one.all), one.top.n, *_texts(one.top)) for one in found],
+        [
+            # Of so few that the best are all of them, there is nothing more to say.
+            (
+                one.small,
+                one.large,
+                one.all.n,
+                *_texts(one.all),
+                *((one.top.n, *_texts(one.top)) if one.top.n < one.all.n else ("", "", "")),
+            )
+            for one in found
+        ],
         right="epochs with candidates Spearman best",
     )
 
@@ -151,6 +162,8 @@ def importance(
         ("Aspects of the architecture, which overlap", found.aspects),
         ("Interactions", found.pairs),
     ):
+        if not effects:
+            continue
         print_table(
             title,
             ("share", "of"),
@@ -162,7 +175,14 @@ def importance(
 
 @app.command()
 def anytime(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of searches.")],
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Folders of searches; FIRST+SECOND for one in two parts, such as the architecture first and then its "
+            "hyperparameters.",
+        ),
+    ],
     unit: Annotated[
         str, typer.Option("--unit", help="What computing is counted in: epochs, cost (CPU seconds) or seconds.")
     ] = "epochs",
@@ -171,16 +191,20 @@ def anytime(
 ) -> None:
     """Best value against the computing that all trials took, the short ones too.
 
-    Searches that differ in their seeds alone are averaged; all others are compared.
+    Searches that differ in their seeds alone are averaged; all others are compared. The parts of a search in two parts
+    follow one another: what the second costs comes on top of the first.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
-      graphnas study anytime results/joint-* results/sequential-* --out curves.svg
+      graphnas study anytime results/evolution-* results/latent-* --out curves.svg
+
+      graphnas study anytime results/joint-0 results/cells-0+results/settings-0
     """
     set_threads(1)
     import numpy as np
+    from optuna.study import StudyDirection
 
-    from graphnas.analysis.anytime import UNITS, on_grid
+    from graphnas.analysis.anytime import UNITS, in_turn, on_grid
     from graphnas.analysis.anytime import anytime as curve_of
     from graphnas.report.bench_figures import cost_curves
 
@@ -188,12 +212,18 @@ def anytime(
         raise typer.BadParameter(f"--unit {unit!r}: expected {', '.join(UNITS)}")
     groups: dict[str, list[Anytime]] = {}
     labels: dict[str, str] = {}
-    for folder in folders:
-        study = _open(folder)
-        try:
-            groups.setdefault(_label(folder, labels), []).append(curve_of(study, unit=unit))
-        except ValueError as error:
-            raise BadData(f"{folder}: {error}") from None
+    for text in folders:
+        # A folder's own name may have the sign too.
+        parts = [Path(text)] if Path(text).is_dir() else [Path(part) for part in text.split("+")]
+        curves, maximized = [], True
+        for folder in parts:
+            study = _open(folder)
+            maximized = study.directions[0] == StudyDirection.MAXIMIZE
+            try:
+                curves.append(curve_of(study, unit=unit))
+            except ValueError as error:
+                raise BadData(f"{folder}: {error}") from None
+        groups.setdefault(_label(parts, labels), []).append(in_turn(curves, maximized=maximized))
     # As far as all have come.
     end = min(float(curve.cost[-1]) for curves in groups.values() for curve in curves)
     grid = np.linspace(0, end, 200)[1:]
@@ -211,11 +241,12 @@ def anytime(
             }
         )
         return
+    heads = [f"{grid[row]:,.0f}" if end >= 100 else f"{grid[row]:.3g}" for row in rows]
     print_table(
         f"Best value after so many {'epochs' if unit == 'epochs' else 'seconds'}, mean and standard error",
-        ("search", "runs", *(f"{grid[row]:,.0f}" for row in rows)),
+        ("search", "runs", *heads),
         [(label, len(one), *(_summary(one[:, row]) for row in rows)) for label, one in values.items()],
-        right=" ".join(("runs", *(f"{grid[row]:,.0f}" for row in rows))),
+        right=" ".join(("runs", *heads)),
     )
 
 
@@ -229,8 +260,30 @@ def _open(folder: Path) -> optuna.Study:
     return studies.resume(folder, sampler=optuna.samplers.RandomSampler())
 
 
-def _label(folder: Path, known: dict[str, str]) -> str:
-    """A name of a search, the same for those that differ in their seeds and in where they ran alone."""
+def _label(folders: Sequence[Path], known: dict[str, str]) -> str:
+    """A name of a search, the same for those that differ in their seeds and in where they ran alone.
+
+    Args:
+        folders: Those of its parts.
+        known: Labels by what they stand for; gets this one.
+    """
+    described = [_described(folder, later=number > 0) for number, folder in enumerate(folders)]
+    key = json.dumps([compared for _, compared in described], sort_keys=True, default=str)
+    if key not in known:
+        label = ", then ".join(name for name, _ in described)
+        # What else they differ in is in their folders.
+        alike = sum(name == label or name.startswith(f"{label} (") for name in known.values())
+        known[key] = f"{label} ({' + '.join(folder.name for folder in folders)})" if alike else label
+    return known[key]
+
+
+def _described(folder: Path, *, later: bool) -> tuple[str, dict[str, Any]]:
+    """A name of a search, and all in which searches that are compared may differ.
+
+    Args:
+        folder: Its folder.
+        later: Whether it goes on with what another search found, which is another candidate for each seed.
+    """
     from graphnas import studies
 
     settings = studies.read_config(folder)
@@ -241,18 +294,14 @@ def _label(folder: Path, known: dict[str, str]) -> str:
     search, evaluator = settings.get("search", {}), settings["evaluator"]
     parts += [str(search["fidelity"])] if search.get("fidelity") else []
     parts += [f"{evaluator['epochs']} epochs"] if evaluator.get("epochs") else []
-    compared = {key: value for key, value in settings.items() if key not in ("search", "sampler")}
+    compared = {key: value for key, value in settings.items() if key not in ("search", "sampler", "storage")}
     compared["sampler"] = {key: value for key, value in sampler.items() if key != "seed"}
     compared["fidelity"] = search.get("fidelity")
     listed = folder / studies.CANDIDATES
-    compared["among"] = listed.read_text(encoding="utf-8") if listed.exists() else None
-    key = json.dumps(compared, sort_keys=True, default=str)
-    if key not in known:
-        label = ", ".join(parts)
-        # What else they differ in is in their folders.
-        alike = sum(name == label or name.startswith(f"{label} (") for name in known.values())
-        known[key] = f"{label} ({folder.name})" if alike else label
-    return known[key]
+    compared["among"] = listed.read_text(encoding="utf-8") if listed.exists() and not later else None
+    if later:
+        compared["evaluator"] = {key: value for key, value in evaluator.items() if key != "recipe"}
+    return ", ".join(parts), compared
 
 
 def _numbers(one: Correlation) -> dict[str, float | int | None]:

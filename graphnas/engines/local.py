@@ -8,12 +8,12 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -51,6 +51,8 @@ class LocalProcesses(Executor):
         workers: Number of processes.
         threads: Threads of torch and OpenMP in each worker.
         timeout: Seconds after which a running call is killed; None for no limit.
+        gpus: Names of GPUs as CUDA_VISIBLE_DEVICES has them. Each worker sees one of them, in turn, and a worker that
+            replaces another sees that one's; all workers see what this process does if there are none.
 
     Example:
         >>> with LocalProcesses(workers=1, timeout=60) as engine:
@@ -58,7 +60,9 @@ class LocalProcesses(Executor):
         32
     """
 
-    def __init__(self, workers: int = 2, threads: int = 1, timeout: float | None = None) -> None:
+    def __init__(
+        self, workers: int = 2, threads: int = 1, timeout: float | None = None, gpus: Sequence[str] = ()
+    ) -> None:
         if workers < 1 or threads < 1:
             raise ValueError(
                 f"Expected at least one worker and one thread, but got workers={workers}, threads={threads}"
@@ -68,6 +72,7 @@ class LocalProcesses(Executor):
         self.workers = workers
         self.threads = threads
         self.timeout = timeout
+        self.gpus = tuple(gpus)
         self._shared: list[bytes] = []
         self._pool: Any = None  # a ProcessPool, which is not fully typed
         self._closed = False
@@ -101,11 +106,13 @@ class LocalProcesses(Executor):
         if self._pool is None or not self._pool.active:
             if self._pool is not None:
                 self._pool.stop()
+            context = multiprocessing.get_context("spawn")
+            places = _Places(self.gpus, context.Array("i", self.workers)) if self.gpus else None
             self._pool = ProcessPool(
                 max_workers=self.workers,
                 initializer=_start_worker,
-                initargs=(self.threads, tuple(self._shared)),
-                context=multiprocessing.get_context("spawn"),
+                initargs=(self.threads, tuple(self._shared), places),
+                context=context,
             )
         return self._pool
 
@@ -150,9 +157,35 @@ _held: dict[Shared, bytes | Any] = {}
 _threads = 1
 
 
-def _start_worker(threads: int, shared: tuple[bytes, ...]) -> None:
+class _Places(NamedTuple):
+    """Which worker has which GPU."""
+
+    gpus: tuple[str, ...]
+    holders: Any
+    """A shared array of the workers' process numbers, 0 where there is none yet."""
+
+    def take(self) -> str:
+        """The GPU of this process: that of the first place whose holder is no more."""
+        with self.holders.get_lock():
+            place = next((place for place, holder in enumerate(self.holders) if not _lives(holder)), 0)
+            self.holders[place] = os.getpid()
+        return self.gpus[place % len(self.gpus)]
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return process > 0
+
+
+def _start_worker(threads: int, shared: tuple[bytes, ...], places: _Places | None) -> None:
     global _threads
     _threads = threads
+    if places is not None:
+        # Before anything asks for a GPU.
+        os.environ["CUDA_VISIBLE_DEVICES"] = places.take()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     _held.update({Shared(number): value for number, value in enumerate(shared)})

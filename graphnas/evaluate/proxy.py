@@ -69,6 +69,11 @@ class ProxyEvaluator:
         return f"proxy:{self.proxy}:{self.task}"
 
     @property
+    def fingerprint(self) -> str:
+        """Of the task's images and labels."""
+        return task_of(self.task).fingerprint
+
+    @property
     def label(self) -> str:
         """What a value is, for people."""
         return self.proxy

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from graphnas.checked_toml import read_checked
+from graphnas.content import content_folder
 from graphnas.training import TrainingConfig
 
-_KEYS = ("title", "paper", "epochs", "network", "training")
+_KEYS = ("title", "paper", "epochs", "max_seconds", "network", "training")
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
     """Epochs, sizes of the skeleton and settings of a training, such as those that a paper reports.
 
-    A TOML file holds `epochs`, `[network]` with sizes of the space's skeleton and `[training]` with fields of
-    `TrainingConfig`, all of which may be missing, and for its readers `title` and `paper`.
+    A TOML file holds `epochs` or `max_seconds`, `[network]` with sizes of the space's skeleton and `[training]` with
+    fields of `TrainingConfig`, all of which may be missing, and for its readers `title` and `paper`.
 
     Example:
         >>> from graphnas.evaluate import TrainingEvaluator
@@ -29,6 +32,8 @@ class TrainingRecipe:
 
     epochs: int | None
     """Epochs of a training without a budget."""
+    max_seconds: float | None
+    """Seconds of it, in place of epochs."""
     sizes: Mapping[str, int]
     """Sizes of the skeleton by name."""
     config: TrainingConfig
@@ -36,7 +41,7 @@ class TrainingRecipe:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The recipe in a file.
+        """The recipe of `read_recipe`.
 
         Raises:
             ValueError: naming the file and what is wrong with it.
@@ -56,6 +61,14 @@ class TrainingRecipe:
         epochs = table.get("epochs")
         if epochs is not None and (type(epochs) is not int or epochs < 1):
             raise ValueError(f"Expected epochs to be a positive integer, but got {epochs!r}")
+        seconds = table.get("max_seconds")
+        if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds < math.inf):
+            raise ValueError(f"Expected max_seconds to be a finite number above 0, but got {seconds!r}")
+        if epochs is not None and seconds is not None:
+            raise ValueError(f"Expected either epochs or max_seconds, but got {epochs} and {seconds}")
+        for key in ("title", "paper"):
+            if not isinstance(table.get(key, ""), str):
+                raise ValueError(f"Expected {key} to be text, but got {table[key]!r}")
         for key in ("network", "training"):
             if not isinstance(table.get(key, {}), Mapping):
                 raise ValueError(f"Expected {key} to be a table, but got {table[key]!r}")
@@ -64,18 +77,46 @@ class TrainingRecipe:
         unknown = sorted(set(settings) - set(known))
         if unknown:
             raise ValueError(f"Expected the settings {', '.join(known)} of a training, but got {', '.join(unknown)}")
-        return cls(epochs, dict(table.get("network", {})), TrainingConfig(**settings))
+        return cls(epochs, seconds, dict(table.get("network", {})), TrainingConfig(**settings))
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `TrainingEvaluator`."""
-        given = {} if self.epochs is None else {"epochs": self.epochs}
+        budget = {"epochs": self.epochs, "max_seconds": self.max_seconds}
+        given = {name: value for name, value in budget.items() if value is not None}
         return {**given, "sizes": self.sizes, "config": self.config}
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The checked content of a recipe's file, which `TrainingRecipe.of` takes.
+    """The checked content of a recipe, which `TrainingRecipe.of` takes.
+
+    Args:
+        path: A TOML file; or a search's `best.json`, whose settings of the training it is; or the name of a published
+            recipe that comes with the library: nasbench101, nasbench201 or darts.
 
     Raises:
         ValueError: naming the file and what is wrong with it.
     """
-    return read_checked(path, TrainingRecipe.of)
+    file = Path(path)
+    if file.suffix == ".json":
+        return _found(file)
+    shipped = content_folder("recipes") / f"{path}.toml"
+    return read_checked(shipped if file.name == str(path) and not file.suffix and shipped.is_file() else file, _check)
+
+
+def _found(path: Path) -> dict[str, Any]:
+    """The settings that a joint search found, as a recipe."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")).get("hyperparameters")
+        if not isinstance(settings, dict) or not settings:
+            raise ValueError("expected the hyperparameters of a joint search, but it has none")
+        table = {"training": settings}
+        _check(table)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return table
+
+
+def _check(table: Mapping[str, Any]) -> None:
+    TrainingRecipe.of(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -59,6 +60,8 @@ class TrainingEvaluator:
         space: Gives the operations and the skeleton.
         task: Name of a task.
         epochs: Epochs of a training without a budget.
+        max_seconds: Seconds of wall time of a training without a budget, in place of epochs; what comes of it depends
+            on the machine and on what else it does.
         sizes: Sizes of the skeleton by name, in place of the space's proxy sizes, which are made for small images;
             what neither names has the space's published size.
         device: Where to train.
@@ -67,8 +70,8 @@ class TrainingEvaluator:
             which ensembles and analyses select by.
 
     Raises:
-        ValueError: if the task is not known, a size is unknown or not a positive integer, or the space's table of
-            operations is wrong.
+        ValueError: if the task is not known, a size is unknown or not a positive integer, the space's table of
+            operations is wrong, or `epochs` or `max_seconds` is not positive.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class TrainingEvaluator:
         task: str = "digits",
         *,
         epochs: int = 20,
+        max_seconds: float | None = None,
         sizes: Mapping[str, int] | None = None,
         device: str = "cpu",
         config: TrainingConfig | None = None,
@@ -84,13 +88,17 @@ class TrainingEvaluator:
     ) -> None:
         self.space = space
         self.task = task
-        self.epochs = epochs
+        self.epochs = epochs if max_seconds is None else None
+        """Epochs of a training without a budget; None where it ends by the clock."""
+        self.max_seconds = max_seconds
         self.sizes = read_skeleton(space.network, {**space.network.get("proxy", {}), **(sizes or {})}).sizes
         self.device = device
         self.config = config or TrainingConfig()
         self.predictions = predictions
         if epochs < 1:
             raise ValueError(f"Expected epochs to be a positive integer, but got {epochs!r}")
+        if max_seconds is not None and not 0 < max_seconds < math.inf:
+            raise ValueError(f"Expected max_seconds to be a finite number above 0, but got {max_seconds!r}")
         make_operations(space.operations)
         task_of(task)
 
@@ -98,6 +106,11 @@ class TrainingEvaluator:
     def name(self) -> str:
         """Names the task."""
         return f"training:{self.task}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the task's images and labels."""
+        return task_of(self.task).fingerprint
 
     def evaluate(
         self,
@@ -114,7 +127,7 @@ class TrainingEvaluator:
 
         Args:
             architecture: An architecture of the space.
-            budget: Epochs; `epochs` if None. The learning rate falls to 0 at the last of them.
+            budget: Epochs; `epochs` or `max_seconds` if None. The learning rate falls to 0 at the end.
             seed: Of initial weights, order and shifts of the images.
             hyperparameters: Fields of `TrainingConfig` to replace.
             report: Called after each epoch with losses and accuracies.
@@ -126,7 +139,7 @@ class TrainingEvaluator:
             ValueError: if a hyperparameter is unknown, it, the seed or `until` is out of range, or the folder holds
                 another training.
         """
-        config, seed = self._config(hyperparameters), check_seed(seed)
+        config, seed = self.config_with(hyperparameters), check_seed(seed)
         epochs = self._epochs(budget)
         network, outcome = self._trained(architecture, epochs, seed, config, report, folder, until)
         task = task_of(self.task)
@@ -146,7 +159,7 @@ class TrainingEvaluator:
             curve=outcome.curve,
             seconds=outcome.seconds,
             cost=outcome.cpu_seconds,
-            budget=epochs if until is None else until,
+            budget=len(outcome.curve["train_loss"]),
             seed=seed,
             evaluator=self.name,
             predictions=predictions,
@@ -174,21 +187,26 @@ class TrainingEvaluator:
             EvaluationFailed: as in `evaluate`.
             ValueError: as in `evaluate`.
         """
-        config, seed = self._config(hyperparameters), check_seed(seed)
+        config, seed = self.config_with(hyperparameters), check_seed(seed)
         network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder, None)
         network.eval()
         task = task_of(self.task)
         test_loss, test_accuracy = evaluate_split(network, task, task.test)
         return TestedNetwork(network, test_accuracy, test_loss, evaluate_split(network, task, task.validation)[1])
 
-    def _epochs(self, budget: int | None) -> int:
+    def _epochs(self, budget: int | None) -> int | None:
         if budget is None:
             return self.epochs
         if budget < 1:
             raise ValueError(f"Expected a budget of at least one epoch, but got {budget!r}")
         return int(budget)
 
-    def _config(self, hyperparameters: Mapping[str, Any] | None) -> TrainingConfig:
+    def config_with(self, hyperparameters: Mapping[str, Any] | None) -> TrainingConfig:
+        """How networks are trained with these settings in place of the evaluator's own.
+
+        Raises:
+            ValueError: if one is unknown or out of range.
+        """
         known = {field.name for field in fields(TrainingConfig)}
         unknown = set(hyperparameters or ()) - known
         if unknown:
@@ -198,7 +216,7 @@ class TrainingEvaluator:
     def _trained(
         self,
         architecture: Architecture,
-        epochs: int,
+        epochs: int | None,
         seed: int,
         config: TrainingConfig,
         report: Report | None,
@@ -224,6 +242,7 @@ class TrainingEvaluator:
                 network,
                 task,
                 epochs=epochs,
+                max_seconds=self.max_seconds if epochs is None else None,
                 seed=seed,
                 device=self.device,
                 config=config,

@@ -25,10 +25,11 @@ _FLOOR = math.log(1e-32)  # of a density
 class BOHBSampler(CellSampler):
     """The model of BOHB (Falkner et al. 2018, arXiv 1807.01774): kernel densities that never mix budgets.
 
-    At the largest budget that has enough candidates, more than twice as many as there are decisions and
-    hyperparameters, one density is fitted to the best 15 % and one to the rest. Of 64 draws from the first, widened,
-    the one with the best ratio of both is proposed; a third of all proposals is random. Trials without budgets count
-    as having one. The source of a proposal is `model` or `random`.
+    At the largest budget that has enough candidates, three more than there are decisions and hyperparameters, one
+    density is fitted to the best 15 % and one to the worst 85 %, each to at least one candidate more than there are
+    decisions and hyperparameters, so that both share some while candidates are few. Of 64 draws from the first,
+    widened, the one with the best ratio of both is proposed; a third of all proposals is random. Until a budget has
+    enough, all are. Trials without budgets count as having one. The source of a proposal is `model` or `random`.
 
     Optuna's TPE differs: it calls 10 % and at most 25 trials good, draws 24 times, and has one model, in which a trial
     that ended early counts by the step that it reached. What ends trials is the study's pruner: with
@@ -95,13 +96,15 @@ class BOHBSampler(CellSampler):
             # An enqueued architecture need not be among the candidates.
             told = {key: value for key, value in reached.items() if self._is_candidate(key)}
             n = len(told)
-            split = max(least, int(self.good_share * n))
-            if n - split < least:
+            if n < least + 2:
                 continue
             values = np.array(list(told.values()))
             order = np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")
             vectors = self._encoded({key: known[key] for key in told})[order]
-            parts = vectors[:split], vectors[split : split + max(least, int((1 - self.good_share) * n))]
+            parts = (
+                vectors[: max(least, int(self.good_share * n))],
+                vectors[-max(least, int((1 - self.good_share) * n)) :],
+            )
             good, bad = (_Density.of(_imputed(part, self._levels, rng), self._levels) for part in parts)
             return good, bad
         return None

@@ -164,6 +164,72 @@ class History:
         return self.finished.keys() | self.running.keys()
 
 
+class _Ledger:
+    """What the trials of a study come to, trial by trial in their order.
+
+    Args:
+        study: The study.
+        signs: For each objective 1, or -1 where smaller is better.
+    """
+
+    def __init__(self, study: Study, signs: tuple[float, ...]) -> None:
+        self.study, self.signs = study._study_id, signs
+        self.trials: list[FrozenTrial] = []
+        self.known: dict[str, Architecture] = {}
+        self.finished: dict[str, Observation] = {}
+        self.counts: dict[str, int] = {}
+        self.budgets: dict[int, dict[str, float]] = {}
+
+    def begins(self, study: Study, trials: Sequence[FrozenTrial], signs: tuple[float, ...]) -> bool:
+        """Whether these trials begin with those of the ledger."""
+        n = len(self.trials)
+        # Storages keep a finished trial as the same object, or make it anew with the same number and identity.
+        same = n <= len(trials) and (not n or self.trials[-1]._trial_id == trials[n - 1]._trial_id)
+        return same and self.study == study._study_id and self.signs == signs
+
+    def copy(self) -> _Ledger:
+        """One that others can be added to without a change of this one."""
+        other = _Ledger.__new__(_Ledger)
+        other.study, other.signs, other.trials = self.study, self.signs, list(self.trials)
+        other.known, other.finished, other.counts = dict(self.known), dict(self.finished), dict(self.counts)
+        other.budgets = {budget: dict(reached) for budget, reached in self.budgets.items()}
+        return other
+
+    def add(self, trial: FrozenTrial, entry: tuple[Architecture, str] | None) -> None:
+        """A further trial, with its architecture and key; None where it has none of this space."""
+        self.trials.append(trial)
+        if entry is None:
+            return
+        architecture, key = entry
+        known = self.known.setdefault(key, architecture)
+        reached: Mapping[str, float] = trial.user_attrs.get(BUDGETS_KEY, {})
+        for budget, value in reached.items():
+            # What fails later was no good sign earlier.
+            figure = math.nan if trial.state == TrialState.FAIL else self.signs[0] * value
+            self.budgets.setdefault(int(budget), {})[key] = figure
+        if not trial.state.is_finished():
+            return
+        before = self.finished.get(key)
+        values = before.values if before is not None else ()
+        # The value of a trial that ended at a small budget is not to be compared with others.
+        whole = trial.state == TrialState.COMPLETE or (trial.state == TrialState.PRUNED and not reached)
+        if whole and trial.values and all(map(math.isfinite, trial.values)):
+            mine = tuple(sign * value for sign, value in zip(self.signs, trial.values, strict=True))
+            n = self.counts.get(key, 0)
+            values = (
+                tuple((n * mean + value) / (n + 1) for mean, value in zip(values, mine, strict=True)) if n else mine
+            )
+            self.counts[key] = n + 1
+        constraints = dict(trial.constraints) or (before.constraints if before is not None else {})
+        self.finished[key] = Observation(known, split_key(key)[0], values, constraints)
+
+    def history(self) -> History:
+        """What samplers see."""
+        running = {key: self.known[key] for key in self.known.keys() - self.finished.keys()}
+        budgets = {budget: dict(reached) for budget, reached in self.budgets.items()}
+        return History(dict(self.finished), running, budgets)
+
+
 class CellSampler(BaseSampler):
     """Base of samplers that propose whole architectures of a space.
 
@@ -202,14 +268,16 @@ class CellSampler(BaseSampler):
         """Seed of all proposals."""
         self._lock = threading.Lock()
         self._parsed: dict[str, tuple[Architecture, str]] = {}
+        self._ledger: _Ledger | None = None
         self._neighbours: dict[str, list[tuple[Architecture, str]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_ledger")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
+        self._ledger = None
 
     @abstractmethod
     def propose(self, history: History, rng: np.random.Generator) -> Proposal:
@@ -327,35 +395,22 @@ class CellSampler(BaseSampler):
         """The study without trial `number`."""
         # Not study.get_trials: under Hyperband that shows the trials of one bracket only.
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        signs = [-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions]
-        values: dict[str, list[tuple[float, ...]]] = {}
-        constraints: dict[str, dict[str, float]] = {}
-        budgets: dict[int, dict[str, float]] = {}
-        known: dict[str, Architecture] = {}
-        for trial in trials:
-            entry = self._candidate(trial) if trial.number != number else None
-            if entry is None:
-                continue
-            architecture, key = entry
-            known.setdefault(key, architecture)
-            reached: Mapping[str, float] = trial.user_attrs.get(BUDGETS_KEY, {})
-            for budget, value in reached.items():
-                # What fails later was no good sign earlier.
-                figure = math.nan if trial.state == TrialState.FAIL else signs[0] * value
-                budgets.setdefault(int(budget), {})[key] = figure
-            if trial.state.is_finished():
-                mine = values.setdefault(key, [])
-                # The value of a trial that ended at a small budget is not to be compared with others.
-                whole = trial.state == TrialState.COMPLETE or (trial.state == TrialState.PRUNED and not reached)
-                if whole and trial.values and all(map(math.isfinite, trial.values)):
-                    mine.append(tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)))
-                if trial.constraints:
-                    constraints[key] = dict(trial.constraints)
-        finished = {}
-        for key, told in values.items():
-            means = tuple(sum(column) / len(told) for column in zip(*told, strict=True))
-            finished[key] = Observation(known[key], split_key(key)[0], means, constraints.get(key, {}))
-        return History(finished, {key: known[key] for key in known.keys() - finished.keys()}, budgets)
+        signs = tuple(-1.0 if direction == StudyDirection.MINIMIZE else 1.0 for direction in study.directions)
+        ledger = self._ledger
+        if ledger is None or not ledger.begins(study, trials, signs):
+            ledger = self._ledger = _Ledger(study, signs)
+        # Trials that have finished, and all before them, say the same for ever.
+        for trial in trials[len(ledger.trials) :]:
+            if not trial.state.is_finished() or trial.number == number:
+                break
+            ledger.add(trial, self._candidate(trial))
+        rest = trials[len(ledger.trials) :]
+        if rest:
+            ledger = ledger.copy()
+            for trial in rest:
+                if trial.number != number:
+                    ledger.add(trial, self._candidate(trial))
+        return ledger.history()
 
     def _candidate(self, trial: FrozenTrial) -> tuple[Architecture, str] | None:
         """Architecture and key of a trial of this space, None for other trials."""

@@ -29,6 +29,8 @@ from graphnas.studies.lock import LOCK, coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished
 from graphnas.studies.weights import KeptWeights
 
+_DATA = "graphnas:data"  # attribute of a study: fingerprint of what its candidates are judged on
+
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
     from graphnas.spaces import HyperparameterSpace, Space
@@ -77,12 +79,14 @@ def run(
             have what they reached at each budget as intermediate values.
         hyperparameters: What each trial chooses beside its architecture; the evaluator is given these settings.
 
+    An evaluator's `fingerprint`, if it has one, tells its data from other data, which a study is never continued on.
+
     The search ends early, with an `"exhausted"` event, when the sampler finds no architecture that is new.
 
     Raises:
         ValueError: if there is a fidelity and a budget, several objectives or bounds.
         StudyLocked: if another coordinator is at work on the study's folder.
-        StudyError: if the database fails.
+        StudyError: if the database fails, or the evaluator's data is not that of earlier trials.
         TooManyFailures: above the failure rate.
         KeyboardInterrupt: candidates under way stay to be evaluated again, without an attempt counted.
     """
@@ -112,10 +116,24 @@ def run(
     folder = folder_of(study)
     with contextlib.nullcontext() if folder is None else coordinator_lock(folder):
         try:
+            _check_data(study, evaluator, folder)
             coordinator.run(n_trials, parallel or workers, deadline)
         except (StorageInternalError, UpdateFinishedTrialError) as error:
             place = "the study's storage" if folder is None else f"the storage of {folder}"
             raise StudyError(f"{place} failed: {reason_of(error)}") from error
+
+
+def _check_data(study: optuna.Study, evaluator: Evaluator, folder: Path | None) -> None:
+    """Note what data candidates are judged on, or refuse other data than that of the trials there are."""
+    now = getattr(evaluator, "fingerprint", None)
+    before = study.user_attrs.get(_DATA)
+    if now is not None and before is None:
+        study.set_user_attr(_DATA, now)
+    elif before != now:
+        raise StudyError(
+            f"{folder or study.study_name}: expected the data of {evaluator.name} to be that of its trials, "
+            f"fingerprint {before}, but got {now}: the files have changed; search them anew in another folder"
+        )
 
 
 class _Coordinator:
@@ -153,7 +171,7 @@ class _Coordinator:
         self.hyperparameters = hyperparameters
         self.fidelity = fidelity
         if fidelity is not None:
-            study.pruner = fidelity.pruner
+            study.pruner = fidelity.pruner(seed)
         self.folder = folder_of(study)
         self.objectives: list[str] = study.user_attrs.get("graphnas:objectives", ["value"])
         self.at_most: dict[str, float] = study.user_attrs.get("graphnas:at_most", {})

@@ -6,16 +6,19 @@ import contextlib
 import functools
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -30,11 +33,22 @@ _OWNER = "graphnas:folder"  # attribute of a study on a server: the folder of it
 
 
 class SearchStorage(RDBStorage):
-    """A storage that knows the folder of its search."""
+    """A storage that knows the folder of its search, and whose trials share what is the same in all of them."""
 
     def __init__(self, folder: Path, url: str, **settings: Any) -> None:
         super().__init__(url, engine_kwargs=settings)
         self.folder = folder.absolute()
+        self._distributions: dict[BaseDistribution, BaseDistribution] = {}
+
+    def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        """Trials with one object for equal distributions, of which each has some thirty and every row new ones."""
+        trials = super()._get_trials(*args, **kwargs)
+        for trial in trials:
+            trial.distributions = {
+                sys.intern(name): self._distributions.setdefault(one, one) for name, one in trial.distributions.items()
+            }
+            trial.params = {sys.intern(name): value for name, value in trial.params.items()}
+        return trials
 
 
 class FolderDatabase:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
@@ -72,6 +72,8 @@ class Fidelity:
             ValueError: if the word or a number in it is wrong, or the evaluator has fewer than two budgets.
         """
         kind, *parts = word.split(":")
+        if kind not in FIDELITIES:
+            raise ValueError(f"Expected fidelity to be one of {', '.join(FIDELITIES)}, but got {kind!r}")
         settings: dict[str, Any] = {"least": 1, "factor": 3, "restarted": False}
         for part in parts:
             name, _, text = part.partition("=")
@@ -94,23 +96,27 @@ class Fidelity:
             )
         return cls(kind, tuple(budgets), factor, restarted)
 
-    @cached_property
-    def pruner(self) -> BasePruner:
-        """What decides, new; a study's samplers find it in `Study.pruner`."""
+    def pruner(self, seed: int) -> BasePruner:
+        """What decides, new; a study's samplers find it in `Study.pruner`.
+
+        Args:
+            seed: Says which trial belongs to which bracket of Hyperband.
+        """
         if self.kind == "halving":
             return SuccessiveHalvingPruner(min_resource=1, reduction_factor=self.factor)
         # One bracket for each budget: the logarithm of the next power below would be rounded down.
         most = self.factor ** (len(self.budgets) - 1) + 1
-        return HyperbandPruner(min_resource=1, max_resource=most, reduction_factor=self.factor)
+        return _SeededBrackets(seed, min_resource=1, max_resource=most, reduction_factor=self.factor)
 
     def first(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> int:
-        """Index of the budget at which a trial begins."""
-        if not isinstance(self.pruner, HyperbandPruner):
+        """Index of the budget at which a trial of a study with this fidelity's pruner begins."""
+        pruner = study.pruner
+        if not isinstance(pruner, HyperbandPruner):
             return 0
         # As Optuna's own samplers ask; there is no public way. A pruner that has decided nothing knows no brackets.
-        if not self.pruner._pruners:
-            self.pruner._try_initialization(study)
-        return min(self.pruner._get_bracket_id(study, trial), len(self.budgets) - 1)
+        if not pruner._pruners:
+            pruner._try_initialization(study)
+        return min(pruner._get_bracket_id(study, trial), len(self.budgets) - 1)
 
     def rung(self, budget: int) -> int:
         """Index of a budget, or of the next larger one that there is, or of the largest."""
@@ -119,8 +125,23 @@ class Fidelity:
     def ends(self, study: optuna.Study, trial_id: int, rung: int, value: float) -> bool:
         """Whether a trial that has reached a value at the budget of an index falls behind.
 
-        The pruner sees powers of `factor` in place of budgets, which need not be in its proportion.
+        The study's pruner sees powers of `factor` in place of budgets, which need not be in its proportion.
         """
         trial = copy.copy(study._storage.get_trial(trial_id))
         trial.intermediate_values = {self.factor**rung: value}
-        return bool(self.pruner.prune(study, trial))
+        return bool(study.pruner.prune(study, trial))
+
+
+class _SeededBrackets(HyperbandPruner):
+    """Optuna's Hyperband, in which a trial's bracket is a function of a seed and its number.
+
+    Optuna takes the study's name for the seed: searches of one name would all have the same brackets, and one that is
+    repeated under another name would have others.
+    """
+
+    def __init__(self, seed: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._named = SimpleNamespace(study_name=f"seed {seed}")
+
+    def _get_bracket_id(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> int:
+        return super()._get_bracket_id(cast(optuna.Study, self._named), trial)

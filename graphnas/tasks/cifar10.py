@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import itertools
 import os
+import zlib
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -92,7 +94,7 @@ def _of_archive(path: Path) -> tuple[Split, Split]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             known, test = (_decoded(path, archive, split, n) for split, n in _IMAGES.items())
-    except (KeyError, ValueError, EOFError) as error:
+    except (KeyError, ValueError, EOFError, BadZipFile, zlib.error, OSError) as error:
         raise ValueError(f"{path}: expected an archive of CIFAR-10: {error}") from None
     tensors: dict[str, Tensor] = {}
     for name, split in zip(_IMAGES, (known, test), strict=True):
@@ -119,10 +121,15 @@ def _decoded(path: Path, archive: np.lib.npyio.NpzFile, split: str, n: int) -> S
     _check_labels(path, labels)
     images = np.empty((n, 32, 32, 3), np.uint8)
     for number, (start, end) in enumerate(itertools.pairwise(offset)):
-        with Image.open(BytesIO(header + blob[start:end])) as image:
-            if image.size != (32, 32):
-                raise ValueError(f"expected images of 32 x 32 pixels, but image {number} of {split} has {image.size}")
-            images[number] = np.asarray(image.convert("RGB"))
+        try:
+            with Image.open(BytesIO(header + blob[start:end])) as image:
+                size = image.size
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(f"image {number} of {split} cannot be read: {error}") from None
+        if size != (32, 32):
+            raise ValueError(f"expected images of 32 x 32 pixels, but image {number} of {split} has {size}")
+        images[number] = pixels
     return Split(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), torch.from_numpy(labels))
 
 

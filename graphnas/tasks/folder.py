@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,15 +12,20 @@ from numpy.typing import NDArray
 
 from graphnas.tasks.task import Task, split_images
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _FEWEST = 5  # images of a class, so that each split has one
+_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
 _PIXELS = 2**26  # most of one image; larger ones are taken for an attack on the memory
 
 
 def folder_task(name: str, path: str | Path, *, size: int | None = None, train: int | None = None) -> Task:
     """The task of a folder of class folders; classes are numbered in the order of their names.
 
-    Split as `split_images` does. Images are grey if all files are, else RGB.
+    Split as `split_images` does. Images are grey if all files are, else RGB; they are turned as their EXIF data says,
+    what is transparent is laid on white, and of 16 bits the upper eight are kept.
 
     Args:
         name: Name of the task.
@@ -56,15 +62,16 @@ def _images(folder: Path) -> list[Path]:
 
 def _read(files: list[Path], size: int | None) -> NDArray[np.uint8]:
     """`n x channels x size x size` pixels."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     pixels, grey, first = [], True, None
     for file in files:
         try:
-            with Image.open(file) as image:
-                if image.width * image.height > _PIXELS:
-                    raise ValueError(f"{file}: expected at most {_PIXELS:,} pixels, but got {image.size}")
-                grey = grey and image.mode in ("1", "L", "LA", "I;16")
+            with Image.open(file) as opened:
+                if opened.width * opened.height > _PIXELS:
+                    raise ValueError(f"{file}: expected at most {_PIXELS:,} pixels, but got {opened.size}")
+                image = ImageOps.exif_transpose(opened)
+                grey = grey and image.mode in _GREY
                 if size is None:
                     first = first or image.size
                     if image.size != first or image.width != image.height:
@@ -72,10 +79,25 @@ def _read(files: list[Path], size: int | None) -> NDArray[np.uint8]:
                             f"{file}: expected all images to be squares of one size, but got {image.size} after "
                             f"{first}; give a size to resize them to"
                         )
-                rgb = image.convert("RGB")
+                rgb = _opaque(image)
                 resized = rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
                 pixels.append(np.asarray(resized, dtype=np.uint8))
         except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file}: cannot be read as an image: {error}") from None
     stacked = np.stack(pixels).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(stacked[:, :1] if grey else stacked)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """An image of eight bits in RGB; what is transparent shows white."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        # Sixteen bits, which a conversion would cut off at 255.
+        upper = np.asarray(image).astype(np.int64) >> 8
+        return Image.fromarray(upper.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")

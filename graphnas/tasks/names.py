@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from graphnas.tasks.cifar10 import cifar10_task
 from graphnas.tasks.digits import digits_task
@@ -51,9 +52,24 @@ def load_task(name: str) -> Task:
         or (word["kind"] == "folder" and not word["path"])
     ):
         raise ValueError(f"Expected a task of {', '.join(TASKS)} or {FOLDER}PATH, but got {name!r}")
+    kind, path = word["kind"], word["path"]
     size, train = (None if value is None else int(value) for value in (word["size"], word["train"]))
+    if kind == "folder":
+        path, size, train = _existing(name.removeprefix(FOLDER)) or (path, size, train)
     if size is not None and size < 2:
         raise ValueError(f"Expected a size of at least 2 pixels, but got {name!r}")
-    if word["kind"] == "digits":
+    if kind == "digits":
         return digits_task(name, size=size, train=train)
-    return _MAKERS[word["kind"]](name, word["path"], size=size, train=train)
+    return _MAKERS[kind](name, path, size=size, train=train)
+
+
+def _existing(text: str) -> tuple[str, int | None, int | None] | None:
+    """Path, size and number of images where a folder's own name ends as a setting does; None if there is none."""
+    options: list[tuple[str, int | None, int | None]] = [(text, None, None)]
+    shorter, _, train = text.rpartition("#")
+    if train.isascii() and train.isdigit():
+        options.append((shorter, None, int(train)))
+    shorter, _, size = text.rpartition("@")
+    if size.isascii() and size.isdigit():
+        options.append((shorter, int(size), None))
+    return next((option for option in options if Path(option[0]).is_dir()), None)

@@ -113,7 +113,15 @@ def test_budgets_of_any_proportion_are_all_compared(space: Space) -> None:
     trials = [optuna.trial.create_trial(value=0.0) for _ in range(400)]
     for number, trial in enumerate(trials):
         trial.number = number
-    assert {band.first(study, trial) for trial in trials} == set(range(6))
+    study.pruner = band.pruner(0)
+    first = [band.first(study, trial) for trial in trials]
+    assert set(first) == set(range(6))
+    # A function of seed and number alone.
+    other = optuna.create_study()
+    other.pruner = band.pruner(0)
+    assert [band.first(other, trial) for trial in trials] == first
+    other.pruner = band.pruner(1)
+    assert [band.first(other, trial) for trial in trials] != first
 
 
 def test_a_candidate_that_was_given_up_costs_no_other_its_weights(tmp_path: Path, space: Space) -> None:
