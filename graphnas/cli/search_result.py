@@ -74,7 +74,7 @@ def conclude(folder: Path, study: optuna.Study, space: Space, evaluator: Evaluat
                 "failed": len(finished) - complete - pruned,
                 "pruned": pruned,
                 "sources": page.sources(finished),
-                "best": [_record(rank, trial, names) for rank, trial in enumerate(best, start=1)],
+                "best": [_record(folder, rank, trial, names) for rank, trial in enumerate(best, start=1)],
                 "test": test,
                 "report": str(report),
                 **({} if dominated is None else {"hypervolume": dominated}),
@@ -155,13 +155,15 @@ def _row(rank: int, trial: FrozenTrial, *, joint: bool) -> Sequence[Any]:
     )
 
 
-def _record(rank: int, trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+def _record(folder: Path, rank: int, trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     from graphnas import studies
     from graphnas.report import page
 
+    weights = studies.kept_weights(folder, trial)
     return {
         "rank": rank,
         "trial": trial.number,
+        "weights": None if weights is None else str(weights.relative_to(folder)),
         "value": trial.values[0],
         "values": dict(zip(names, trial.values, strict=True)),
         "parameters": page.parameters(trial),

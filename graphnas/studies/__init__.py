@@ -56,6 +56,7 @@ from graphnas.studies.trials import (
     labels,
     pareto_set,
 )
+from graphnas.studies.weights import kept_weights
 
 __all__ = [
     "CANDIDATES",
@@ -89,6 +90,7 @@ __all__ = [
     "hyperparameters",
     "hypervolume",
     "keeps_bounds",
+    "kept_weights",
     "labels",
     "load_candidates",
     "load_encoder",

@@ -5,8 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from graphnas.studies.trials import WEIGHTS, best, finished, pareto_set
+
+
+def kept_weights(folder: str | Path, trial: FrozenTrial) -> Path | None:
+    """The weights of a trial's network in the folder of its search; None if they are not kept.
+
+    Args:
+        folder: The folder.
+        trial: One of its trials.
+    """
+    return next(iter(sorted((Path(folder) / "trials" / str(trial.number)).rglob(WEIGHTS))), None)
 
 
 class KeptWeights:

@@ -24,8 +24,8 @@ class DroppedPaths:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.probability = 0.0
-        """Of dropping an operation's result."""
+        # A tensor, of which a compiled network reads the value; a number would be compiled into it.
+        self._keep = torch.ones(())
         self.generator: torch.Generator | None = None
         """On the network's device."""
         self._handles = [
@@ -34,17 +34,25 @@ class DroppedPaths:
             if OPERATION.fullmatch(name) and not isinstance(module, nn.Identity)
         ]
 
+    @property
+    def probability(self) -> float:
+        """Of dropping an operation's result."""
+        return 1 - float(self._keep)
+
+    @probability.setter
+    def probability(self, value: float) -> None:
+        self._keep.fill_(1 - value)
+
     def remove(self) -> None:
         """Leave the network as it was."""
         for handle in self._handles:
             handle.remove()
 
     def _drop(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        if not module.training or self.probability == 0:
+        if not module.training:
             return output
-        keep = 1 - self.probability
-        kept = torch.rand(len(output), 1, 1, 1, generator=self.generator, device=output.device) < keep
-        return output * (kept / keep).to(output.dtype)
+        kept = torch.rand(len(output), 1, 1, 1, generator=self.generator, device=output.device) < self._keep
+        return output * (kept / self._keep).to(output.dtype)
 
 
 class AuxiliaryClassifier(nn.Module):

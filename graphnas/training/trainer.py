@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -314,6 +315,9 @@ class _Run:
 def _backends(config: TrainingConfig) -> Iterator[None]:
     """Torch's global settings as the training wants them, and as they were afterwards."""
     benchmark, deterministic = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    if config.deterministic:
+        # Without it cuBLAS refuses products; it is read when a process first uses a GPU.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = not config.deterministic
     torch.use_deterministic_algorithms(config.deterministic or deterministic)
     try:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from graphnas.analysis.anytime import Anytime, anytime, on_grid
+from graphnas.analysis.anytime import Anytime, anytime, in_turn, on_grid
 
 NAN = float("nan")
 
@@ -57,3 +57,13 @@ def test_unknown_units_and_costs_are_refused() -> None:
     with pytest.raises(ValueError, match="Expected trials that know their seconds, but got none"):
         anytime(study_of((TrialState.COMPLETE, 0.8, 1)), unit="seconds")
     assert np.isnan(Anytime(np.array([1.0]), np.array([0.5])).at(0.5))
+
+
+def test_costs_of_searches_in_turn_add_up() -> None:
+    first = Anytime(np.array([2.0, 5.0]), np.array([NAN, 0.6]))
+    second = Anytime(np.array([1.0, 3.0, 4.0]), np.array([NAN, 0.5, 0.7]))
+    both = in_turn([first, second])
+    np.testing.assert_equal(both.cost, [2, 5, 6, 8, 9])
+    np.testing.assert_equal(both.best, [NAN, 0.6, 0.6, 0.6, 0.7])
+    np.testing.assert_equal(in_turn([first, second], maximized=False).best, [NAN, 0.6, 0.6, 0.5, 0.6])
+    assert in_turn([first]).best is not None

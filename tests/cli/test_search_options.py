@@ -110,6 +110,21 @@ def test_hyperparameters_are_searched_with_architectures(tmp_path: Path) -> None
     assert best == json.loads((folder / "best.json").read_text())["hyperparameters"]
     assert 16 <= best["batch_size"] <= 64
     assert f"batch_size {best['batch_size']}" in (folder / "report.html").read_text()
+    # The best candidate is one with these settings, whoever trains it next.
+    settings = ("--task", "digits", "--images", 200, "--device", "cpu", "--epochs", 2)
+    alone = run("evaluate", folder / "best.json", *settings, "--json")
+    assert alone.exit_code == 0, alone.stderr
+    (judged,) = json.loads(alone.stdout)
+    assert judged["hyperparameters"] == best
+    assert judged["value"] == record["best"][0]["value"]
+    assert "batch_size" in run("evaluate", folder / "best.json", *settings).stdout
+    written = run("export", folder / "best.json", *settings, "--out", tmp_path / "export", "--json")
+    assert json.loads(written.stdout)["test"] == record["test"]
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(json.loads((folder / "best.json").read_text()) | {"hyperparameters": {"width": 3}}))
+    refused = run("evaluate", wrong, *settings)
+    assert refused.exit_code == 3
+    assert f"{wrong}: hyperparameters: Expected hyperparameters of" in refused.stderr
     for options, message in (
         (("--joint", "sgd", "--sampler", "evolution"), "--sampler evolution searches no hyperparameters"),
         (("--joint", "sdg"), "--joint: sdg: no such hyperparameters; known: sgd, sgd-small"),

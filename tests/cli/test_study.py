@@ -89,5 +89,10 @@ def test_searches_that_differ_in_their_seeds_are_averaged(searches: Path, tmp_pa
         "nasbench101, random, joint, 3 epochs",
         "nasbench101, random, joint, 3 epochs (other)",
     }
+    # One after the other is one search, which costs as much as both.
+    pair = f"{searches / 'one'}+{searches / 'two'}"
+    record = json.loads(run("study", "anytime", pair, "--json").stdout)
+    assert list(record["best"]) == ["nasbench101, random, joint, 3 epochs, then nasbench101, random, joint, 3 epochs"]
+    assert record["cost"][-1] == 72
     assert run("study", "anytime", searches / "one", "--unit", "hours").exit_code == 2
     assert run("study", "anytime", searches / "none").exit_code == 3

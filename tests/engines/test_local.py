@@ -50,3 +50,17 @@ def test_a_timeout_error_of_the_function_is_its_own() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         LocalProcesses(**settings)  # type: ignore[arg-type]
+
+
+def seen(seconds: float) -> str | None:
+    """The GPUs that a worker sees, after so long that each worker has one call."""
+    time.sleep(seconds)
+    return os.getenv("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_worker_sees_a_gpu_of_its_own_and_its_successor_the_same() -> None:
+    with LocalProcesses(workers=2, gpus=("3", "GPU-5")) as engine:
+        assert {call.result(timeout=60) for call in [engine.submit(seen, 0.5) for _ in range(2)]} == {"3", "GPU-5"}
+        with pytest.raises(WorkerLost):
+            engine.submit(die).result(timeout=60)
+        assert {call.result(timeout=60) for call in [engine.submit(seen, 0.5) for _ in range(2)]} == {"3", "GPU-5"}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from graphnas.evaluate import TrainingEvaluator, TrainingRecipe, read_recipe
@@ -27,12 +29,15 @@ def test_the_published_recipes_train_networks_of_the_published_sizes(name: str, 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"epoch": 3}, "Expected the keys title, paper, epochs, network, training, but got epoch"),
+        ({"epoch": 3}, "Expected the keys title, paper, epochs, max_seconds, network, training, but got epoch"),
         ({"epochs": 0}, "Expected epochs to be a positive integer, but got 0"),
         ({"epochs": True}, "Expected epochs to be a positive integer, but got True"),
         ({"network": 3}, "Expected network to be a table, but got 3"),
         ({"training": {"lr": 0.1}}, "but got lr"),
         ({"training": {"momentum": 1.5}}, "momentum is out of range"),
+        ({"max_seconds": 0}, "max_seconds to be a finite number above 0, but got 0"),
+        ({"max_seconds": 3, "epochs": 3}, "either epochs or max_seconds, but got 3 and 3"),
+        ({"title": 3}, "title to be text, but got 3"),
     ],
 )
 def test_wrong_content_is_refused_by_name(table: dict[str, Any], message: str) -> None:
@@ -50,6 +55,32 @@ def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
     path.write_text("epochs = -1")
     with pytest.raises(ValueError, match=re.escape(f"{path}: Expected epochs")):
         read_recipe(path)
+
+
+def test_published_recipes_go_by_name_and_found_settings_by_their_file(tmp_path: Path) -> None:
+    assert read_recipe("nasbench201") == read_recipe(PUBLISHED / "nasbench201.toml")
+    best = tmp_path / "best.json"
+    best.write_text(json.dumps({"architecture": {}, "hyperparameters": {"learning_rate": 0.3, "optimizer": "adamw"}}))
+    recipe = TrainingRecipe.load(best)
+    assert (recipe.epochs, recipe.config) == (None, TrainingConfig(learning_rate=0.3, optimizer="adamw"))
+    for text, message in (
+        ("{}", "expected the hyperparameters of a joint search, but it has none"),
+        ('{"hyperparameters": {"lr": 1}}', "Expected the settings"),
+        ("[", "Expecting value"),
+    ):
+        best.write_text(text)
+        with pytest.raises(ValueError, match=re.escape(f"{best}: ") + f".*{message}"):
+            read_recipe(best)
+
+
+def test_a_recipe_may_end_by_the_clock() -> None:
+    recipe = TrainingRecipe.of({"max_seconds": 0.2, "network": {"channels": 4, "stacks": 1}})
+    evaluator = TrainingEvaluator(Space.load("nasbench101"), "digits#200", **recipe.arguments())
+    assert evaluator.epochs is None
+    (cell,) = evaluator.space.sample(1, np.random.default_rng(0))
+    result = evaluator.evaluate(cell)
+    assert result.budget == len(result.curve["train_loss"]) >= 1
+    assert evaluator.evaluate(cell, budget=2).budget == 2
 
 
 def test_what_a_recipe_leaves_out_is_the_evaluators(tmp_path: Path) -> None:

@@ -341,3 +341,16 @@ def test_an_enqueued_candidate_survives_an_interrupted_proposal(tmp_path: Path, 
     study.ask()
     studies.run(study, space, EdgeCount(), n_trials=1)
     assert space.hash(studies.architecture(study.trials[1])) == space.hash(wanted)
+
+
+def test_other_data_than_that_of_earlier_trials_is_refused(tmp_path: Path, space: Space) -> None:
+    class Judge(EdgeCount):
+        fingerprint = "a" * 16
+
+    study = start(tmp_path, space)
+    studies.run(study, space, Judge(), n_trials=2)
+    studies.run(studies.resume(tmp_path), space, Judge(), n_trials=3)
+    Judge.fingerprint = "b" * 16
+    with pytest.raises(StudyError, match="expected the data of edge-count to be that of its trials, fingerprint aaaa"):
+        studies.run(studies.resume(tmp_path), space, Judge(), n_trials=4)
+    assert len(studies.resume(tmp_path).trials) == 3

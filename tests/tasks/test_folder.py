@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,65 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"3\.jpg: cannot be read"):
         load_task(f"folder:{tmp_path / 'broken'}")
+
+
+def save(folder: Path, image: Callable[[int], Image.Image], suffix: str = "png") -> Path:
+    for label, name in enumerate("ab"):
+        (folder / name).mkdir(parents=True)
+        for number in range(6):
+            image(label).save(folder / name / f"{number}.{suffix}")
+    return folder
+
+
+def test_of_sixteen_bits_the_upper_ones_are_kept(tmp_path: Path) -> None:
+    save(tmp_path / "deep", lambda label: Image.fromarray(np.full((8, 8), (60 + 120 * label) * 256 + 7, np.uint16)))
+    task = load_task(f"folder:{tmp_path / 'deep'}")
+    assert task.in_channels == 1
+    assert [task.train.images[task.train.labels == label].float().mean().item() for label in (0, 1)] == [60, 180]
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    def icon(label: int) -> Image.Image:
+        pixels = np.zeros((8, 8, 4), np.uint8)
+        pixels[: 2 + 4 * label, :, 3] = 255
+        return Image.fromarray(pixels)
+
+    task = load_task(f"folder:{save(tmp_path / 'icons', icon)}")
+    dark = [(task.train.images[task.train.labels == label] == 0).float().mean().item() for label in (0, 1)]
+    assert dark == [0.25, 0.75]
+    assert int(task.train.images.max()) == 255
+
+
+def test_images_are_turned_as_their_exif_data_says(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    save(tmp_path / "turned", lambda label: Image.fromarray(pixels))
+    for file in (tmp_path / "turned").glob("*/*"):
+        Image.fromarray(pixels).save(file, exif=exif)
+    images = load_task(f"folder:{tmp_path / 'turned'}").train.images
+    assert int(images[:, :, :4].max()) == 0
+    assert int(images[:, :, 4:].min()) == 255
+
+
+def test_a_folder_may_be_called_what_looks_like_a_setting(tmp_path: Path) -> None:
+    whole = write(tmp_path / "one#5")
+    assert len(load_task(f"folder:{whole}").train.labels) == 12
+    assert len(load_task(f"folder:{whole}#8").train.labels) == 8
+    sized = write(tmp_path / "at@8")
+    assert load_task(f"folder:{sized}").image_size == 12
+    assert load_task(f"folder:{sized}@6").image_size == 6
+    assert load_task(f"folder:{sized}#8").image_size == 12
+    # What is written in full keeps its meaning.
+    plain = write(tmp_path / "plain")
+    assert load_task(f"folder:{plain}@6#8").train.images.shape == (8, 1, 6, 6)
+
+
+def test_the_fingerprint_tells_other_images_and_other_splits(tmp_path: Path) -> None:
+    folder = write(tmp_path / "images")
+    task = load_task(f"folder:{folder}")
+    assert load_task(f"folder:{folder}").fingerprint == task.fingerprint
+    assert load_task(f"folder:{folder}#8").fingerprint != task.fingerprint
+    (folder / "dark" / "0.png").write_bytes((folder / "dark" / "2.png").read_bytes())
+    assert load_task(f"folder:{folder}").fingerprint != task.fingerprint

@@ -195,3 +195,27 @@ def test_precisions_that_a_processor_does_not_gain_from_are_refused() -> None:
 def test_an_auxiliary_classifier_needs_a_chain_of_cells() -> None:
     with pytest.raises(ValueError, match="Expected auxiliary to be 0 for a Sequential"):
         train(small_network(), small_task(), epochs=1, config=TrainingConfig(auxiliary=0.4))
+
+
+def test_the_deterministic_mode_gives_the_same_weights_and_leaves_torch_as_it_was() -> None:
+    config, networks = TrainingConfig(deterministic=True, drop_path=0.2), [cell_network(), cell_network()]
+    for network in networks:
+        train(network, small_task(), epochs=2, config=config)
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert all(torch.equal(one, other) for one, other in zip(*map(weights, networks), strict=True))
+    plain = cell_network()
+    train(plain, small_task(), epochs=2, config=replace(config, deterministic=False))
+    # On a processor there is but one way.
+    assert all(torch.equal(one, other) for one, other in zip(weights(networks[0]), weights(plain), strict=True))
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_trained_to_nearly_the_same_losses() -> None:
+    curves = []
+    for compiled in (False, True):
+        network = cell_network()
+        config = TrainingConfig(compile=compiled, drop_path=0.3)
+        curves.append(train(network, small_task(), epochs=3, config=config).curve)
+        # What is exported and resumed knows nothing of the compiler.
+        assert not any("_orig_mod" in name for name in network.state_dict())
+    assert curves[0]["train_loss"] == pytest.approx(curves[1]["train_loss"], rel=0.05)
