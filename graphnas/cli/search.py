@@ -319,6 +319,7 @@ def _run(
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
+    from graphnas.engines import EngineError
 
     with contextlib.ExitStack() as stack:
         display = None
@@ -336,8 +337,9 @@ def _run(
         try:
             left = n_trials - len(studies.finished(study))
             executor = stack.enter_context(where.start(left, getattr(evaluator, "device", "cpu")))
-        except ImportError as error:
-            raise Failed(str(error)) from None
+        except (ImportError, EngineError) as error:
+            folder = studies.folder_of(study)
+            raise Failed(f"{error}; graphnas search --resume {folder} goes on, also with another engine") from None
 
         def on_event(event: studies.Event) -> None:
             check()

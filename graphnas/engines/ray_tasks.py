@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,7 +22,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _KEY = "graphnas:waited:"
+_CONNECTED = 10.0  # seconds for a cluster to answer
 _NEARLY = 0.95  # of a time limit: clocks of machines differ a little
+
+
+def _answers(address: str | None) -> None:
+    """Refuse `HOST:PORT` at which nothing listens, for which Ray would look for minutes.
+
+    Raises:
+        EngineError: naming the address.
+    """
+    place = re.fullmatch(r"(?:ray://)?(?P<host>[^/:]+|\[[^\]]+\]):(?P<port>[0-9]{1,5})", address or "")
+    if place is None:
+        return
+    try:
+        socket.create_connection((place["host"].strip("[]"), int(place["port"])), timeout=_CONNECTED).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(f"no Ray cluster at {address!r}: {error}") from None
 
 
 class RayTasks(Executor):
@@ -75,6 +93,7 @@ class RayTasks(Executor):
         if self._owns:
             own: dict[str, Any] = {"num_cpus": cpus * workers if workers else None, "include_dashboard": False}
             handler = signal.getsignal(signal.SIGTERM)
+            _answers(address)
             try:
                 # Without an address Ray would look for a cluster that is running.
                 ray.init(address=address or "local", log_to_driver=False, **({} if address else own))

@@ -152,7 +152,13 @@ class TrainingEvaluator:
             for name, split in (("validation", task.validation), ("test", task.test)):
                 logits = predict(network, task, split.images).log_softmax(1).cpu().numpy().astype(np.float32)
                 predictions[name] = Path(folder) / f"predictions-{name}.npz"
-                np.savez(predictions[name], log_probabilities=logits, labels=split.labels.cpu().numpy())
+                np.savez(
+                    predictions[name],
+                    log_probabilities=logits,
+                    labels=split.labels.cpu().numpy(),
+                    task=np.array(self.task),
+                    fingerprint=np.array(task.fingerprint),
+                )
         return Result(
             value=metrics["validation_accuracy"],
             metrics=metrics,

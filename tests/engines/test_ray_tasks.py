@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -53,6 +54,17 @@ class Counting:
                 time.sleep(600)
             raise EvaluationFailed("an even number of edges")
         return Result(edges / 10, {"pid": float(os.getpid())})
+
+
+# First, while no cluster is running.
+def test_an_address_at_which_nothing_listens_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=f"no Ray cluster at '{address}': .*refused"):
+        RayTasks(address)
+    assert time.monotonic() - began < 10
 
 
 @pytest.fixture(scope="module")

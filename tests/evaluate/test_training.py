@@ -50,6 +50,7 @@ def test_a_result_carries_what_was_measured(tmp_path: Path) -> None:
     assert sorted(result.predictions) == ["test", "validation"]
     with np.load(result.predictions["validation"]) as kept:
         assert kept["log_probabilities"].dtype == np.float32
+        assert str(kept["fingerprint"]) == evaluator.fingerprint
         np.testing.assert_allclose(np.exp(kept["log_probabilities"]).sum(1), 1, atol=1e-5)
         assert (kept["log_probabilities"].argmax(1) == kept["labels"]).mean() == pytest.approx(result.value)
     assert small().evaluate(ARCHITECTURE, seed=1, folder=tmp_path).predictions == {}
