@@ -8,17 +8,21 @@ from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_sm
 from graphnas.analysis.prediction import prediction
 from graphnas.analysis.ranking import LabelDraw, compare_encodings, gp_ranking, label_draws
 from graphnas.analysis.split import TrainingSplit, is_listed, training_split
+from graphnas.analysis.trust import Finding, Trust, diagnose
 from graphnas.analysis.walks import random_edits, random_walks
 
 __all__ = [
     "EditPairs",
     "Explanation",
+    "Finding",
     "LabelDraw",
     "LabelledCells",
     "PartEffect",
     "TrainingSplit",
+    "Trust",
     "Waypoint",
     "compare_encodings",
+    "diagnose",
     "draw_pairs",
     "encoder_report",
     "explain",

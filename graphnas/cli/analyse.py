@@ -14,6 +14,7 @@ from graphnas.cli.console import (
     EncoderOption,
     JsonOption,
     LimitOption,
+    SeedOption,
     print_json,
     print_table,
     set_threads,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Analyse architectures: neighbours, ways between two, explanations.",
+    help="Analyse architectures and latent spaces: neighbours, ways between two, explanations, trust.",
     epilog="Example: graphnas analyse explain cells.json --space nasbench101 --objective table",
 )
 
@@ -173,6 +174,52 @@ def explain(
             typer.echo(f"Of {found.neighbours} neighbours the best is {found.gain:+.4f}: {compact(found.best)}")
     if as_json:
         print_json(records)
+
+
+@app.command(epilog="Example: graphnas analyse trust nasbench201 --objective table")
+def trust(
+    encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="Name of a trained encoder, or its folder.")],
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            help="What values some random architectures: table, table:FILE, surrogate:NAME or proxy:NAME; without it "
+            "only what needs no values is looked at.",
+        ),
+    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Column of a table.")] = None,
+    count: Annotated[int, typer.Option("--count", min=20, help="Random architectures.")] = 200,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a latent search can be expected to pay, before anything is spent on one.
+
+    Reconstruction, idle dimensions, dead zones, whether distance follows edits; with --objective also whether it
+    follows value, how well a model of few values ranks others, and whether its uncertainty is about right.
+    """
+    set_threads(1)
+    from dataclasses import asdict
+
+    from graphnas import analysis
+    from graphnas.cli.objectives import make_evaluator, objective_word
+    from graphnas.search.judging import values_by
+
+    model = _encoder(encoder, limit)
+    try:
+        values = None
+        if objective is not None:
+            values = values_by(make_evaluator(objective_word(None, objective), model.space, metric=metric))
+        found = analysis.diagnose(model, values=values, architectures=count, seed=seed)
+    except (FileNotFoundError, ValueError) as error:
+        raise BadData(str(error)) from None
+    if as_json:
+        findings = [asdict(finding) for finding in found.findings]
+        print_json({"verdict": found.verdict, "words": found.words, "findings": findings})
+        return
+    rows = [(one.name, f"{one.value:.2f}", one.verdict, one.words) for one in found.findings]
+    print_table("", ("measure", "value", "verdict", "what follows"), rows, right="value")
+    typer.echo(found.words)
 
 
 def _place(vertices: tuple[int, ...]) -> str:

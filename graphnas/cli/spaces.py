@@ -124,7 +124,7 @@ def sample(
         typer.echo(f"{n} architectures written to {out}")
 
 
-@app.command(epilog="Example: graphnas spaces draw nasbench101 --seed 3 --out cell.svg")
+@app.command(epilog="Example: graphnas spaces draw nasbench101 best.json")
 def draw(
     space: SpaceArgument,
     file: Annotated[
@@ -132,28 +132,40 @@ def draw(
     ] = None,
     limit: LimitOption = None,
     seed: SeedOption = 0,
-    out: Annotated[Path, typer.Option("--out", help="SVG file to write.")] = Path("cell.svg"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="SVG file to write; drawn here as text if not given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw an architecture as SVG."""
+    """Draw an architecture, as text or as SVG.
+
+    In the drawing as text, a line turns down from every vertex and left again into each that it feeds.
+    """
+    import sys
+
     import numpy as np
 
     from graphnas.cli.architectures import read_architectures
     from graphnas.report.drawing import architecture_svg
+    from graphnas.report.terminal import architecture_text
 
     loaded = open_space(space, limit)
     if file is None:
         (architecture,) = loaded.sample(1, np.random.default_rng(seed))
     else:
         architecture = read_architectures(file, loaded)[0]
-    with writing(out):
-        out.write_text(architecture_svg(architecture, loaded.cell_names) + "\n", encoding="utf-8")
+    if out is not None:
+        with writing(out):
+            out.write_text(architecture_svg(architecture, loaded.cell_names) + "\n", encoding="utf-8")
     if as_json:
         import json
 
-        print_json({"file": str(out), "architecture": json.loads(architecture.to_json())})
-    else:
+        print_json({"file": None if out is None else str(out), "architecture": json.loads(architecture.to_json())})
+    elif out is not None:
         typer.echo(f"Drawn to {out}")
+    else:
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        typer.echo(architecture_text(architecture, loaded.cell_names, ascii_only=not unicode))
 
 
 def _summary(space: Any) -> dict[str, Any]:
