@@ -42,10 +42,14 @@ class SourceModel:
 
     def predict(self, x: FloatArray) -> FloatArray:
         """`n` predictions in standard deviations of the source's labels."""
-        with warnings.catch_warnings():
+        return self.moments(x)[0]
+
+    def moments(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """`n` means and standard deviations of the function behind the labels, in standard deviations of these."""
+        with warnings.catch_warnings(), torch.no_grad():
             _silence()
             posterior = self.model.posterior(self._scaled(x))
-        return posterior.mean[:, 0].detach().numpy()
+        return posterior.mean[:, 0].numpy(), posterior.variance[:, 0].sqrt().numpy()
 
 
 def predict_transferred(

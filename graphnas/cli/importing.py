@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from graphnas.importing import CoarseGraph, FoundCell, Macro, OperatorGraph, Recognised
 
+USUAL = "3x224x224"
+"""Shape of an image where none is given."""
 _SPACES = ("nasbench101", "nasbench201", "darts", "enas")
 _MOST_BLOCKS = 12  # of a network that are shown
 
@@ -58,12 +60,12 @@ def import_networks(
     )
     from graphnas.spaces import Space
 
-    shapes = [_shape(text) for text in image or ["3x224x224"]]
+    shapes = [shape_of(text) for text in image or [USUAL]]
     spaces = [Space.load(name) for name in _SPACES]
     records = []
     for name in networks:
         try:
-            graph = coarsen(_read(name, shapes))
+            graph = coarsen(read_network(name, shapes))
         except (ImportFailed, FileNotFoundError, ImportError) as error:
             message = str(error)
             raise BadData(message if message.startswith(name) else f"{name}: {message}") from None
@@ -82,7 +84,7 @@ def import_networks(
         print_json(records)
 
 
-def _read(name: str, shapes: Sequence[tuple[int, ...]]) -> OperatorGraph:
+def read_network(name: str, shapes: Sequence[tuple[int, ...]]) -> OperatorGraph:
     """The operators of a network.
 
     Raises:
@@ -144,7 +146,8 @@ def _network(path: Path, attribute: str) -> nn.Module:
     return network
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def shape_of(text: str) -> tuple[int, ...]:
+    """The shape that an option `--input` writes."""
     if re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", text) is None:
         raise typer.BadParameter(f"--input: expected sizes with x between, as in 3x224x224, but got {text!r}")
     return tuple(map(int, text.split("x")))

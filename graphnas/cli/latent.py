@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -38,11 +38,33 @@ _FORMATS = (".csv", ".parquet", ".npz")
 
 def embed(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of architectures: JSON, genotypes, strings, GraphML.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Files of architectures: JSON, genotypes, strings, GraphML; with a universal encoder those of any "
+            "space, and networks, FILE.onnx or FILE.py:NAME.",
+        ),
     ],
     encoder: EncoderOption,
     limit: LimitOption = None,
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .parquet or .npz.")] = Path("latents.csv"),
+    image: Annotated[
+        list[str] | None, typer.Option("--input", help="Shape of an input of networks in PyTorch, without the batch.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", min=0, help="With a universal encoder: known architectures that are near.")
+    ] = 3,
+    predict: Annotated[
+        str | None,
+        typer.Option(
+            "--predict",
+            metavar="SPACE[:COLUMN]",
+            help="With a universal encoder: learn the values of a space's table, and predict those of the sources.",
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--map", metavar="FILE", help="With a universal encoder: HTML file of a map.")
+    ] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,13 +77,26 @@ def embed(
       graphnas embed cells.json --encoder nasbench101 --out latents.parquet
 
       graphnas embed genotypes.txt --encoder darts --limit 'exclude=[]' --out latents.csv
+
+      graphnas embed resnet.py:resnet18 model.onnx cells.json --encoder universal --predict digits101 --map map.html
     """
     _check_format(out)
     set_threads(1)
     from graphnas.cli.architectures import read_architectures
 
     model = open_encoder(encoder, limit, choose_device(device))
-    architectures = [one for file in files for one in read_architectures(file, model.space)]
+    if model.kind == "universal":
+        from graphnas.cli.any_origin import embed_any
+        from graphnas.cli.importing import USUAL, shape_of
+
+        shapes = [shape_of(text) for text in image or [USUAL]]
+        embed_any(model, files, shapes, out, neighbours=neighbours, predict=predict, page=page, as_json=as_json)
+        return
+    if image or predict or page:
+        raise typer.BadParameter(
+            f"--input, --predict and --map go with a universal encoder; {encoder} is of {model.space.name}"
+        )
+    architectures = [one for file in files for one in read_architectures(Path(file), model.space)]
     mu, logvar = (part.double().cpu().numpy() for part in model.encode(architectures))
     texts = [architecture.to_json() for architecture in architectures]
     with writing(out), out.open("wb") as stream:
@@ -128,6 +163,8 @@ def open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> Cell
     model = CellAutoencoder.from_pretrained(encoder, device=device)
     if not limit:
         return model
+    if model.kind == "universal":
+        raise typer.BadParameter(f"--limit is of one space, but {encoder} serves all")
     own = model.space
     space = Space.load(own.path, **{**own.topology.settings, **read_limits(limit)})
     return CellAutoencoder.from_pretrained(encoder, device=device, space=space)
@@ -152,12 +189,16 @@ def _write(
         np.savez_compressed(stream, mu=mu, logvar=logvar, hash=np.array(hashes), architecture=np.array(texts))
         return
     columns: dict[str, Any] = {f"z{dimension}": mu[:, dimension] for dimension in range(mu.shape[1])}
-    columns |= {"hash": hashes, "architecture": texts}
+    write_columns(stream, suffix, {**columns, "hash": hashes, "architecture": texts})
+
+
+def write_columns(stream: IO[bytes], suffix: str, columns: Mapping[str, Any]) -> None:
+    """Write columns as `.parquet` or `.csv`."""
     if suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(pa.table(columns), stream)
+        pq.write_table(pa.table(dict(columns)), stream)
         return
     import csv
 

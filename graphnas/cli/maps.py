@@ -75,7 +75,7 @@ def draw_map(
     plane, axes = principal_plane(np.concatenate([place(group.cells) for group in groups]))
     heading = title or f"Map of {space.title}"
     note = f"Latent means of the encoder {encoder}, two leading principal components. {space.paper}."
-    page = map_page(space, groups, plane, title=heading, note=note, axes=axes)
+    page = map_page(space.vocabulary, space.cell_names, groups, plane, title=heading, note=note, axes=axes)
     with writing(out):
         out.write_text(page, encoding="utf-8")
     if as_json:

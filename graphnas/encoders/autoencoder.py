@@ -270,15 +270,17 @@ class CellAutoencoder(nn.Module):
     def encode(self, architectures: Sequence[Architecture] | CellArrays) -> tuple[Tensor, Tensor]:
         """Latent mean and log-variance, `n x d` each, on the model's device; in evaluation without gradients."""
         arrays = self.arrays(architectures)
-        mu = torch.empty(arrays.n, self.cell_dim, device=self.device)
-        logvar = torch.empty_like(mu)
-        for start in range(0, arrays.n, _CHUNK):
-            part = self.read(arrays.take(slice(start, start + _CHUNK)))
-            ops = torch.from_numpy(part.ops).long().to(self.device)
-            adjacency = torch.from_numpy(part.adjacency).float().to(self.device)
-            mu[start : start + part.n], logvar[start : start + part.n] = self.encoder(ops, adjacency)
-        mu, logvar = (mu - self.shift) / self.scale, logvar - 2 * self.scale.log()
+        chunks = range(0, max(arrays.n, 1), _CHUNK)
+        parts = [self.encode_read(self.read(arrays.take(slice(start, start + _CHUNK)))) for start in chunks]
+        mu, logvar = (torch.cat(part) for part in zip(*parts, strict=True))
         return mu.reshape(-1, self.latent_dim), logvar.reshape(-1, self.latent_dim)
+
+    @torch.no_grad()
+    def encode_read(self, cells: CellArrays) -> tuple[Tensor, Tensor]:
+        """`encode` of single cells as `read` gives them, each of which is a row of the result."""
+        ops = torch.from_numpy(cells.ops).long().to(self.device)
+        mu, logvar = self.encoder(ops, torch.from_numpy(cells.adjacency).float().to(self.device))
+        return (mu - self.shift) / self.scale, logvar - 2 * self.scale.log()
 
     def decode(
         self,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from graphnas.cell import CellArrays
 from graphnas.report.drawing import operation_colour
-from graphnas.spaces import Space
 
 FloatArray = NDArray[np.float64]
 
@@ -45,12 +44,20 @@ class MapGroup:
 
 
 def map_page(
-    space: Space, groups: Sequence[MapGroup], points: FloatArray, *, title: str, note: str = "", axes: tuple[str, str]
+    vocabulary: Sequence[str],
+    cell_names: Sequence[str],
+    groups: Sequence[MapGroup],
+    points: FloatArray,
+    *,
+    title: str,
+    note: str = "",
+    axes: tuple[str, str],
 ) -> str:
     """The page.
 
     Args:
-        space: Space of all architectures.
+        vocabulary: Labels of all cells, in the order of their codes.
+        cell_names: Names of the cells of an architecture.
         groups: Where they are from.
         points: `n x 2` places of all architectures, group by group.
         title: Of the page.
@@ -58,11 +65,11 @@ def map_page(
         axes: What the two coordinates are.
 
     Raises:
-        ValueError: if there are not as many points as architectures, or the space has too many operations.
+        ValueError: if there are not as many points as architectures, or too many labels.
     """
-    if len(space.vocabulary) > len(_DIGITS):
-        raise ValueError(f"Expected at most {len(_DIGITS)} operations, but {space.name} has {len(space.vocabulary)}")
-    parts = len(space.cell_names)
+    if len(vocabulary) > len(_DIGITS):
+        raise ValueError(f"Expected at most {len(_DIGITS)} labels, but got {len(vocabulary)}")
+    parts = len(cell_names)
     counts = [group.cells.n // parts for group in groups]
     total = sum(counts)
     if points.shape != (total, 2):
@@ -93,9 +100,9 @@ def map_page(
         ],
         "metrics": [_metric(name, groups, counts) for name in names],
         "names": [name for group, count in zip(groups, counts, strict=True) for name in (group.names or [""] * count)],
-        "ops": list(space.vocabulary),
-        "colours": {op: operation_colour(op) for op in space.vocabulary},
-        "cell_names": list(space.cell_names),
+        "ops": list(vocabulary),
+        "colours": {op: operation_colour(op) for op in vocabulary},
+        "cell_names": list(cell_names),
         "cells": [text for group in groups for text in cell_texts(group.cells, parts)],
     }
     # A tag inside a string could end the script, or keep it from ending.

@@ -25,7 +25,9 @@ def page_of(space: Space, n: int = 40) -> tuple[str, list[Architecture]]:
         MapGroup("two", space.to_arrays(cells[10:]), {"accuracy": values[10:]}),
     ]
     points = np.random.default_rng(1).standard_normal((n, 2))
-    return map_page(space, groups, points, title="A & B <!--<script> __DATA__", axes=("x", "y")), cells
+    return map_page(
+        space.vocabulary, space.cell_names, groups, points, title="A & B <!--<script> __DATA__", axes=("x", "y")
+    ), cells
 
 
 def content(page: str) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def test_points_have_to_fit() -> None:
     space = Space.load("nasbench201")
     group = MapGroup("one", space.sample_arrays(3, np.random.default_rng(0)))
     with pytest.raises(ValueError, match=r"points to be 3 x 2, but got \(2, 2\)"):
-        map_page(space, [group], np.zeros((2, 2)), title="", axes=("", ""))
+        map_page(space.vocabulary, space.cell_names, [group], np.zeros((2, 2)), title="", axes=("", ""))
 
 
 def test_a_browser_shows_it(tmp_path: Path) -> None:

@@ -1,0 +1,259 @@
+"""`graphnas embed --encoder universal`: networks and architectures of any space, beside one another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from graphnas.cli.console import BadData, complain, print_json, print_table, writing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from graphnas.analysis.any_origin import Embedded, KnownCells
+    from graphnas.encoders import CellAutoencoder
+    from graphnas.spaces import Space
+
+_SPACES = ("nasbench101", "nasbench201", "darts", "enas")
+_DRAWN = 1_000  # random architectures of each space that are known without a value
+_LABELLED = 1_000  # of a table whose values are learnt
+_FAR = 3.0  # usual distances from which a prediction is called a guess
+
+
+def embed_any(
+    model: CellAutoencoder,
+    sources: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    out: Path,
+    *,
+    neighbours: int,
+    predict: str | None,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Embed networks and files of architectures, and say what they are like.
+
+    Args:
+        model: A universal autoencoder.
+        sources: `FILE.onnx`, `FILE.py:NAME` or files of architectures.
+        shapes: Of the inputs of networks in PyTorch.
+        out: Table of the points.
+        neighbours: Known architectures that are named for each source.
+        predict: Space of a table whose values are learnt, with `:COLUMN` for another than its usual one.
+        page: HTML file of a map.
+        as_json: Whether to print a record instead of tables.
+    """
+    from graphnas.analysis.any_origin import of_sources, predict_values
+
+    found = [one for source in sources for one in _of_source(model, source, shapes)]
+    if not found:
+        raise BadData(f"nothing of {', '.join(sources)} can be embedded")
+    known = _known(model, predict)
+    points = of_sources(found)
+    names, stacked = list(points), _stack(points)
+    with writing(out):
+        _write(out, found)
+    records: list[dict[str, Any]] = [
+        {
+            "source": name,
+            "parts": sum(one.source == name for one in found),
+            "unmapped": {key: n for one in found if one.source == name for key, n in one.unmapped.items()},
+            "neighbours": [],
+        }
+        for name in names
+    ]
+    _add_neighbours(records, known, stacked, neighbours)
+    if predict is not None:
+        for record, one in zip(records, predict_values(known[0], stacked), strict=True):
+            record["predicted"] = {"mean": one.mean, "std": one.std, "distance": one.distance}
+    if page is not None:
+        _draw(page, found, known)
+    if as_json:
+        print_json({"file": str(out), "rows": len(found), "sources": records})
+        return
+    for record in records:
+        _show(record, predict)
+    typer.echo(f"{len(found)} points of {model.cell_dim} dimensions written to {out}")
+
+
+def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[tuple[int, ...]]) -> list[Embedded]:
+    from graphnas.analysis.any_origin import LARGEST, embed_architectures, embed_cell, embed_network
+    from graphnas.cli.architectures import read_architectures
+    from graphnas.cli.importing import read_network
+    from graphnas.formats.graphs import from_graphml
+    from graphnas.importing import ImportFailed, coarsen, macro_structure
+    from graphnas.spaces import Space
+
+    if source.lower().endswith(".onnx") or re.search(r"\.py:[^:]+$", source):
+        try:
+            graph = coarsen(read_network(source, shapes))
+        except (ImportFailed, FileNotFoundError, ImportError) as error:
+            raise BadData(f"{source}: {error}") from None
+        large = sum(block.cell.size > LARGEST for block in macro_structure(graph).blocks)
+        if large:
+            complain(f"{source}: {large} blocks of more than {LARGEST} vertices are left out")
+        return embed_network(model, source, graph)
+    if source.lower().endswith(".graphml") and Path(source).is_file():
+        try:
+            return [embed_cell(model, source, from_graphml(Path(source).read_text(encoding="utf-8")))]
+        except ValueError as error:
+            raise BadData(f"{source}: {error}") from None
+    if not Path(source).is_file():
+        raise BadData(f"{source}: expected FILE.onnx, FILE.py:NAME or a file of architectures, but there is none")
+    found: list[Embedded] = []
+    architectures = read_architectures(Path(source))
+    for name in dict.fromkeys(one.space for one in architectures):
+        if name not in Space.names():
+            raise BadData(f"{source}: expected a space of {', '.join(Space.names())}, but got {name!r}")
+        mine = [one for one in architectures if one.space == name]
+        found += embed_architectures(model, source, _whole(name), mine)
+    return found
+
+
+def _whole(name: str) -> Space:
+    """A space with all operations that its tables hold."""
+    from graphnas.spaces import Space
+
+    space = Space.load(name)
+    return Space.load(name, exclude=[]) if "exclude" in space.topology.settings else space
+
+
+def _known(model: CellAutoencoder, predict: str | None) -> list[KnownCells]:
+    """Random architectures of all spaces, and first those of a table with their values."""
+    import numpy as np
+
+    from graphnas.analysis.any_origin import KnownCells
+    from graphnas.evaluate import open_table
+    from graphnas.spaces import Space
+
+    rng, known = np.random.default_rng(0), []
+    named, _, column = (predict or "").partition(":")
+    if predict is not None:
+        try:
+            table = open_table(named)
+        except (FileNotFoundError, ValueError) as error:
+            raise BadData(f"--predict {predict}: {error}") from None
+        query = column or table.query
+        if query not in table.metrics:
+            raise typer.BadParameter(
+                f"--predict {predict}: {query!r} is no metric; there are {', '.join(table.metrics)}"
+            )
+        values = table.column(query).astype(np.float64)
+        rows = rng.permutation(np.flatnonzero(np.isfinite(values)))[:_LABELLED]
+        space = _whole(named)
+        known.append(KnownCells.of(model, space, table.architectures(rows.tolist()), values[rows]))
+    for name in _SPACES:
+        if name != named:
+            space = Space.load(name)
+            drawn = space.sample(_DRAWN, rng)
+            known.append(KnownCells.of(model, space, drawn, np.full(_DRAWN, np.nan)))
+    return known
+
+
+def _stack(points: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.stack(list(points.values()))
+
+
+def _add_neighbours(
+    records: list[dict[str, Any]], known: Sequence[KnownCells], points: NDArray[np.float64], count: int
+) -> None:
+    import json
+    import math
+
+    asked = [one.nearest(points, count) for one in known]
+    for number, record in enumerate(records):
+        near = []
+        for one, (distances, rows) in zip(known, asked, strict=True):
+            for distance, row in zip(distances[number].tolist(), rows[number].tolist(), strict=True):
+                value = float(one.values[row])
+                architecture = json.loads(one.architectures[row].to_json())
+                entry = {"distance": distance, "space": one.space.name, "architecture": architecture}
+                near.append(entry if math.isnan(value) else {**entry, "value": value})
+        record["neighbours"] = sorted(near, key=lambda entry: entry["distance"])[:count]
+
+
+def _show(record: dict[str, Any], predict: str | None) -> None:
+    from graphnas.cell import Architecture
+    from graphnas.report.page import compact
+
+    unknown = ", ".join(f"{n} {name}" for name, n in record["unmapped"].items())
+    typer.echo(f"{record['source']}: {record['parts']} parts" + (f"; read as other: {unknown}" if unknown else ""))
+    if predict is not None:
+        one = record["predicted"]
+        guess = (
+            f"; {one['distance']:.1f} usual distances from what is known, so a guess" if one["distance"] > _FAR else ""
+        )
+        typer.echo(f"  predicted {predict}: {one['mean']:.4f} ± {one['std']:.4f}{guess}")
+    rows = [
+        (
+            f"{one['distance']:.2f}",
+            one["space"],
+            f"{one['value']:.4f}" if "value" in one else "",
+            compact(Architecture.from_dict(one["architecture"]), width=100),
+        )
+        for one in record["neighbours"]
+    ]
+    print_table("", ("distance", "space", "value", "nearest known"), rows, right="distance value")
+    typer.echo("")
+
+
+def _write(out: Path, found: Sequence[Embedded]) -> None:
+    """One row for each part."""
+    import json
+
+    import numpy as np
+
+    from graphnas.cli.latent import write_columns
+
+    latent = np.stack([one.latent for one in found])
+    about = {
+        "source": [one.source for one in found],
+        "part": [one.part for one in found],
+        "count": [one.count for one in found],
+        "cell": [json.dumps(one.cell.to_dict()) for one in found],
+        "unmapped": [json.dumps(dict(one.unmapped)) for one in found],
+    }
+    with out.open("wb") as stream:
+        if out.suffix == ".npz":
+            arrays: dict[str, Any] = {name: np.array(column) for name, column in about.items()}
+            np.savez_compressed(stream, mu=latent, **arrays)
+        else:
+            columns = {f"z{number}": latent[:, number] for number in range(latent.shape[1])}
+            write_columns(stream, out.suffix, {**columns, **about})
+
+
+def _draw(page: Path, found: Sequence[Embedded], known: Sequence[KnownCells]) -> None:
+    """All parts and known cells in the plane of the leading components."""
+    import numpy as np
+
+    from graphnas.cell import to_arrays
+    from graphnas.report.map_page import MapGroup, map_page, principal_plane
+    from graphnas.spaces.universal import UNIVERSAL, computed, universal_arrays
+
+    width = max([26, *(one.cell.size for one in found)])
+    groups, points = [], []
+    for one in known:
+        # Of an architecture with several cells the first is drawn, at the mean of all.
+        arrays = one.space.topology.canonical(one.space.to_arrays(one.architectures))
+        first = arrays.take(np.arange(0, arrays.n, len(one.space.cell_names)))
+        cells = computed(universal_arrays(one.space, first)).padded(width)
+        metrics = {} if np.isnan(one.values).all() else {"value": one.values}
+        groups.append(MapGroup(one.space.name, cells, metrics))
+        points.append(one.latent)
+    for source in dict.fromkeys(one.source for one in found):
+        mine = [one for one in found if one.source == source]
+        names = [f"{source} {one.part}, {one.count} times" for one in mine]
+        groups.append(MapGroup(source, to_arrays([one.cell for one in mine], UNIVERSAL, width=width), names=names))
+        points.append(np.stack([one.latent for one in mine]))
+    plane, axes = principal_plane(np.concatenate(points))
+    note = "Latent means of one encoder for all spaces, two leading principal components; cells as what they compute."
+    with writing(page):
+        text = map_page(UNIVERSAL, ("cell",), groups, plane, title="Architectures of any origin", note=note, axes=axes)
+        page.write_text(text, encoding="utf-8")

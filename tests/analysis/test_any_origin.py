@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphnas.analysis.any_origin import (
+    KnownCells,
+    embed_architectures,
+    embed_network,
+    of_sources,
+    predict_values,
+    universal_cell,
+)
+from graphnas.cell import Architecture, Cell
+from graphnas.encoders import CellAutoencoder
+from graphnas.importing import coarsen, trace
+from graphnas.spaces import Space
+from graphnas.spaces.universal import any_space
+
+MODEL = CellAutoencoder.for_space(any_space(), kind="universal", latent_dim=8, seed=1).eval()
+
+
+class Residual(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`n x 4 x h x w` to the same."""
+        return torch.relu(self.second(torch.relu(self.first(x))) + x)
+
+
+def test_a_residual_block_lies_where_the_cell_of_nasbench101_does() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Residual(), Residual(), Residual())
+    found = embed_network(MODEL, "mine", coarsen(trace(network, torch.zeros(2, 3, 8, 8))))
+    (block,) = [one for one in found if one.count == 3]
+    assert block.unmapped == {}
+    cell = Cell(("input", "conv3x3", "conv3x3", "output"), frozenset({(0, 1), (1, 2), (2, 3), (0, 3)}))
+    (known,) = embed_architectures(MODEL, "known", Space.load("nasbench101"), [Architecture("nasbench101", (cell,))])
+    assert block.cell == known.cell
+    np.testing.assert_allclose(block.latent, known.latent, atol=1e-5)
+    # A network is the mean of its parts, each as often as it occurs.
+    expected = np.average([one.latent for one in found], axis=0, weights=[one.count for one in found])
+    np.testing.assert_allclose(of_sources(found)["mine"], expected)
+
+
+def test_what_has_no_label_is_named_and_further_inputs_count_as_the_second() -> None:
+    cell = Cell(("input", "fft", "conv11x11/4", "output"), frozenset({(0, 1), (1, 2), (2, 3)}))
+    whole, unmapped = universal_cell(cell)
+    assert unmapped == {"fft": 1}
+    assert whole.ops == ("input0", "input1", "other", "conv7x7", "output")
+    three = Cell(("input0", "input1", "input2", "mul", "output"), frozenset({(0, 3), (1, 3), (2, 3), (3, 4)}))
+    assert universal_cell(three)[0] == Cell(("input0", "input1", "mul", "output"), frozenset({(0, 2), (1, 2), (2, 3)}))
+    with pytest.raises(ValueError, match="at most 64 vertices, but got one of 65"):
+        universal_cell(Cell(("input", *["relu"] * 63, "output"), frozenset()))
+
+
+def test_architectures_of_several_cells_have_a_point_each() -> None:
+    space = Space.load("darts")
+    found = embed_architectures(MODEL, "genotypes", space, space.sample(2, np.random.default_rng(0)))
+    assert [(one.source, one.part) for one in found] == [
+        ("genotypes 0", "normal"),
+        ("genotypes 0", "reduce"),
+        ("genotypes 1", "normal"),
+        ("genotypes 1", "reduce"),
+    ]
+    assert list(of_sources(found)) == ["genotypes 0", "genotypes 1"]
+
+
+def test_known_cells_predict_what_is_near_and_say_what_is_not() -> None:
+    space = Space.load("nasbench201")
+    cells = space.sample(150, np.random.default_rng(0))
+    values = np.array([float(one.cells[0].ops.count("nor_conv_3x3")) for one in cells])
+    known = KnownCells.of(MODEL, space, cells[:100], values[:100])
+    others = KnownCells.of(MODEL, space, cells[100:], values[100:])
+    found = predict_values(known, others.latent)
+    assert np.corrcoef([one.mean for one in found], others.values)[0, 1] > 0.4  # by an encoder that has learnt nothing
+    (far,) = predict_values(known, known.latent[:1] + 100.0)
+    assert far.distance > 20 * np.median([one.distance for one in found])
+    assert far.std > 2 * np.median([one.std for one in found])
+    distances, rows = known.nearest(known.latent[:3], 2)
+    assert rows[:, 0].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(distances[:, 0], 0, atol=1e-5)
