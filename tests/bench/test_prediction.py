@@ -28,6 +28,7 @@ def trial(predictor: str, initialisation: float, query: float, kendall: float, s
     return Trial("digits101", predictor, 10, 0, seed, 30, "random", None, measures, initialisation, query)
 
 
+@pytest.mark.slow
 def test_every_setting_that_makes_a_difference_is_tried_once(data: PredictionData, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     path = tmp_path / "trials.jsonl"

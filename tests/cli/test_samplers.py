@@ -48,7 +48,14 @@ def test_every_sampler_searches_a_table_and_goes_on(search: tuple[object, ...], 
     assert json.loads(result.stdout)["trials"] == 14
 
 
-@pytest.mark.parametrize("sampler", [None, "latent-pareto:reference_point=0+1e9", *SEVERAL_OBJECTIVES])
+# BoTorch compiles its hypervolumes when they are first asked for, which takes a minute.
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name is None or name.startswith("latent") else [])
+        for name in (None, "latent-pareto:reference_point=0+1e9", *SEVERAL_OBJECTIVES)
+    ],
+)
 def test_several_objectives_with_a_bound_end_in_a_pareto_set(
     search: tuple[object, ...], tmp_path: Path, sampler: str | None
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_recipe_is_kept_with_its_search(cells: Path, tmp_path: Path) -> None:
     assert "--recipe says how to train; it goes with --task" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
     folder = tmp_path / "found"
     settings = ("--task", "digits", "--images", 200, "--workers", 0, "--device", "cpu", "--epochs", 4)
@@ -91,6 +92,7 @@ def test_a_search_runs_on_a_ray_cluster_of_its_own(small_space: Path, small_tabl
     assert (search["engine"], search["workers"]) == ("ray", 2)
 
 
+@pytest.mark.slow
 def test_hyperparameters_are_searched_with_architectures(tmp_path: Path) -> None:
     space, folder = tmp_path / "mine.toml", tmp_path / "found"
     space.write_text(

@@ -10,6 +10,8 @@ from typer.testing import CliRunner, Result
 
 from graphnas.cli.main import app
 
+pytestmark = pytest.mark.slow  # three searches
+
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -132,7 +132,8 @@ def test_equal_seeds_give_equal_weights() -> None:
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-@pytest.mark.parametrize("case", ["labels", pytest.param("plateau", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["labels", "plateau"])
 def test_a_killed_fit_goes_on_to_the_same_weights(tmp_path: Path, case: str) -> None:
     recipe = EIGHT if case == "labels" else Recipe(batch_size=8, learning_rate=0.02, schedule="plateau", edits=0.0)
     labels = np.where(np.arange(40) < 12, np.arange(40.0), np.nan) if case == "labels" else None

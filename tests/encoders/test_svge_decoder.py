@@ -171,7 +171,7 @@ def test_every_weight_learns() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("name", ["nasbench101", "enas"])
+@pytest.mark.parametrize("name", ["enas", pytest.param("nasbench101", marks=pytest.mark.slow)])
 def test_it_learns_eight_cells_by_heart(name: str) -> None:
     space = Space.load(name)
     cells = training_cells(space.sample_arrays(8, np.random.default_rng(5)), space)

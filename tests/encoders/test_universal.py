@@ -34,6 +34,7 @@ def parts(cells: int = 30) -> list[Part]:
     return [*found, Part(ANY, random_graphs(ANY, cells, rng), cells)]
 
 
+@pytest.mark.slow
 def test_cells_of_all_spaces_are_learnt_by_heart_with_the_same_weights() -> None:
     model, rows = small_model(), []
     given = parts()

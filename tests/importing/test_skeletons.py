@@ -30,7 +30,7 @@ SIZES = {
 
 
 @pytest.mark.parametrize("name", list(SPACES))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_an_architecture_comes_back_from_its_network(name: str, seed: int) -> None:
     space = SPACES[name]

@@ -36,7 +36,18 @@ def _info() -> Info:
 
 
 INFO = _info()
-SLOW = {"omni-ngboost", "gcn", "lce-m", "latent-mlp", "bohamiann", "omni-seminas", "seminas", "sparse-gp"}
+SLOW = {
+    "bananas",
+    "mlp",
+    "omni-ngboost",
+    "gcn",
+    "lce-m",
+    "latent-mlp",
+    "bohamiann",
+    "omni-seminas",
+    "seminas",
+    "sparse-gp",
+}
 NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in PREDICTORS]
 
 

@@ -57,7 +57,9 @@ SAMPLERS: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind == "latent-joint" else []) for kind in SAMPLERS]
+)
 def test_no_candidate_comes_twice_and_architectures_come_again(
     small: Space, settings: HyperparameterSpace, kind: str
 ) -> None:

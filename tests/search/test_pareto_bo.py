@@ -12,6 +12,8 @@ from graphnas.search import LatentBOSampler, LatentParetoSampler, RandomCellSamp
 from graphnas.spaces import Space
 from tests.search.conftest import NearestCell, score
 
+# BoTorch compiles its hypervolumes when they are first asked for, which takes a minute.
+pytestmark = pytest.mark.slow
 DIRECTIONS = ("maximize", "minimize")
 
 

@@ -30,7 +30,14 @@ def test_expected_improvement_is_the_mean_of_what_is_above_the_best() -> None:
     assert far[1] > far[0]
 
 
-@pytest.mark.parametrize("name", ["bananas", "npenas", "forest", "adjacency", "wl", "structure"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "forest",
+        "structure",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("bananas", "npenas", "adjacency", "wl")),
+    ],
+)
 def test_guided_queries_beat_as_many_random_ones(space: Space, name: str) -> None:
     makers = {
         "bananas": lambda: BananasSampler(space, n_startup_trials=8, seed=0),

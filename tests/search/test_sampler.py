@@ -42,7 +42,11 @@ MAKERS: dict[str, Callable[..., CellSampler]] = {
 }
 
 
-@pytest.fixture(params=list(MAKERS))
+# Those that fit networks take longest.
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name in ("bananas", "npenas") else []) for name in MAKERS]
+
+
+@pytest.fixture(params=NAMES)
 def make(request: pytest.FixtureRequest, space: Space, encoder: NearestCell) -> Make:
     """The samplers that every test of this module runs for."""
     return lambda seed: MAKERS[request.param](space, encoder, seed=seed)
@@ -274,7 +278,7 @@ def test_arguments_are_checked(space: Space, encoder: NearestCell) -> None:
     assert RandomCellSampler(space).seed != RandomCellSampler(space).seed
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name != "gradient"])
+@pytest.mark.parametrize("name", [one for one in NAMES if one.values != ("gradient",)])
 def test_a_list_of_candidates_is_all_that_is_proposed(space: Space, encoder: NearestCell, name: str) -> None:
     given = space.sample(9, np.random.default_rng(3))
     listed = CandidateList(space, [*given, *given])
@@ -292,7 +296,7 @@ def test_candidates_beyond_the_space_are_refused(space: Space, small: Space) -> 
         RandomCellSampler(space, candidates=[])
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_failed_equal_and_few_values_do_not_stop_a_search(space: Space, encoder: NearestCell, name: str) -> None:
     study = optuna.create_study(direction="maximize", sampler=MAKERS[name](space, encoder, seed=0))
     told = [None, None, None, None, None, float("nan"), 0.5, 0.5, 0.5, None, 0.7, 0.6]

@@ -73,7 +73,7 @@ class Weighty(EdgeCount):
         return result
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_weights_are_kept_of_the_best(tmp_path: Path, space: Space, workers: int) -> None:
     study = start(tmp_path, space, Weighty())
     with LocalProcesses(workers) if workers else contextlib.nullcontext() as engine:

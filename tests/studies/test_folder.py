@@ -90,6 +90,7 @@ def test_unknown_directions_are_refused_before_anything_is_written(tmp_path: Pat
     assert not (tmp_path / "search").exists()
 
 
+@pytest.mark.slow
 def test_of_processes_that_create_a_search_in_one_folder_one_succeeds(tmp_path: Path, space: Space) -> None:
     folder = tmp_path / "search"
     script = (

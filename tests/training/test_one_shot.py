@@ -42,7 +42,7 @@ def test_likely_decisions_are_drawn() -> None:
     assert drawn[3] / 200 == pytest.approx(np.exp(2) / (np.exp(2) + 4), abs=0.1)
 
 
-@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("learned", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_shared_weights_learn_and_equal_seeds_give_equal_weights(learned: bool) -> None:
     weights, again = shared(), shared()
     distribution = train_shared_weights(weights, SPACE, TASK, steps=150, learned=learned, seed=1)
