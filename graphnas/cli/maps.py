@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphnas.cli.architectures import read_architectures
+from graphnas.cli.board import BoardOption, open_board, project
 from graphnas.cli.console import (
     BadData,
     EncoderOption,
@@ -45,12 +46,14 @@ def draw_map(
     title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
+    tensorboard: BoardOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw a map: principal components of the latent means, to colour by any metric, to zoom and to point at.
 
     Architectures are drawn when they are pointed at; of a search its path and, of several objectives, its Pareto set
-    are drawn too. The page is one file that needs no network.
+    are drawn too. The page is one file that needs no network. With --tensorboard the latent points themselves, in all
+    dimensions, go to its projector as well.
 
     [bold]Examples[/bold]
 
@@ -72,16 +75,33 @@ def draw_map(
         drawn = space.sample_arrays(background, np.random.default_rng(seed))
         groups.insert(0, MapGroup("random", drawn))
     place = latent_encoding(space, model, metric=False)
-    plane, axes = principal_plane(np.concatenate([place(group.cells) for group in groups]))
+    latent = np.concatenate([place(group.cells) for group in groups])
+    plane, axes = principal_plane(latent)
     heading = title or f"Map of {space.title}"
     note = f"Latent means of the encoder {encoder}, two leading principal components. {space.paper}."
     page = map_page(space.vocabulary, space.cell_names, groups, plane, title=heading, note=note, axes=axes)
     with writing(out):
         out.write_text(page, encoding="utf-8")
+    if tensorboard is not None:
+        with open_board(tensorboard, step=0) as writer:
+            project(writer, latent, _columns(groups, len(space.cell_names)))
     if as_json:
         print_json({"file": str(out), "architectures": len(plane), "bytes": out.stat().st_size})
     else:
         typer.echo(f"{len(plane):,} architectures drawn in {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+
+
+def _columns(groups: Sequence[MapGroup], parts: int) -> dict[str, list[object]]:
+    """What is known of each architecture, for TensorBoard."""
+    names = list(dict.fromkeys(name for group in groups for name in group.metrics))
+    columns: dict[str, list[object]] = {"origin": [], "name": [], **{name: [] for name in names}}
+    for group in groups:
+        count = group.cells.n // parts
+        columns["origin"] += [group.name] * count
+        columns["name"] += list(group.names) or [""] * count
+        for name in names:
+            columns[name] += group.metrics[name].tolist() if name in group.metrics else [math.nan] * count
+    return columns
 
 
 def _group(source: str, model: CellAutoencoder, metric: str | None, most: int, seed: int) -> MapGroup:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphnas.cli.board import BoardOption, SearchBoard, check_board, open_board
 from graphnas.cli.console import (
     BadData,
     Device,
@@ -132,6 +133,7 @@ def search(
             "folder if not given.",
         ),
     ] = None,
+    tensorboard: BoardOption = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -158,6 +160,8 @@ def search(
     from graphnas import studies
     from graphnas.evaluate import TrainingEvaluator
 
+    if tensorboard is not None:
+        check_board()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if resume is not None:
         given = {
@@ -291,6 +295,7 @@ def search(
                     keep=keep,
                     fidelity=rungs,
                     hyperparameters=hyperparameters,
+                    tensorboard=tensorboard,
                 )
             except studies.TooManyFailures as error:
                 report = write_report(folder, study, loaded, evaluator)
@@ -316,6 +321,7 @@ def _run(
     keep: int,
     fidelity: Fidelity | None,
     hyperparameters: HyperparameterSpace | None,
+    tensorboard: Path | None,
 ) -> None:
     from graphnas import studies
     from graphnas.cli.live import SearchDisplay
@@ -341,10 +347,16 @@ def _run(
             folder = studies.folder_of(study)
             raise Failed(f"{error}; graphnas search --resume {folder} goes on, also with another engine") from None
 
+        board = None
+        if tensorboard is not None:
+            writer = stack.enter_context(open_board(tensorboard, step=len(study.trials)))
+            board = SearchBoard(writer, study)
+
         def on_event(event: studies.Event) -> None:
             check()
-            if display is not None:
-                display(event)
+            for listener in (display, board):
+                if listener is not None:
+                    listener(event)
 
         studies.run(
             study,
@@ -359,6 +371,9 @@ def _run(
             on_event=on_event,
             seed=studies.read_config(studies.folder_of(study) or Path())["sampler"].get("seed", 0),
         )
+        encoder = None if board is None else studies.load_encoder(studies.folder_of(study) or Path())
+        if board is not None and encoder is not None:
+            board.project(encoder)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from graphnas.cli.board import BoardOption, check_board, open_board
 from graphnas.cli.console import (
     BadData,
     Device,
@@ -142,9 +143,7 @@ def train(
     compiled: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile the loss; on a GPU if not given.")
     ] = None,
-    tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Folder of TensorBoard's event files.")
-    ] = None,
+    tensorboard: BoardOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit an encoder and a decoder of cells to a space, measure them, and write them to a folder.
@@ -393,12 +392,9 @@ def _processes(device: str) -> Iterator[tuple[str, int, int]]:
 @contextlib.contextmanager
 def _tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """What writes the figures of a row as scalars."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise Failed("--tensorboard needs a package that is not there: pip install 'graphnas[tensorboard]'") from None
     measured = ("reconstruction", "active_units")
-    with writing(folder), contextlib.ExitStack() as stack:
+    check_board()
+    with contextlib.ExitStack() as stack:
         writer: Any = None
 
         def write(row: Mapping[str, float]) -> None:
@@ -406,7 +402,7 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Mapping[str, float]], None]
             step = int(row["step"])
             if writer is None:
                 # What a run that was killed wrote beyond its checkpoint is written once more.
-                writer = stack.enter_context(SummaryWriter(str(folder), purge_step=step))
+                writer = stack.enter_context(open_board(folder, step=step))
             for name, value in row.items():
                 if name not in ("step", "steps"):
                     writer.add_scalar(f"{'held_out' if name in measured else 'train'}/{name}", value, step)
