@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from graphnas.cli.board import BoardOption, open_board, project
 from graphnas.cli.console import (
     BadData,
     EncoderOption,
+    Failed,
     JsonOption,
     LimitOption,
     SeedOption,
@@ -23,8 +26,19 @@ from graphnas.cli.console import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from graphnas.encoders import CellAutoencoder
     from graphnas.report.map_page import MapGroup
+
+
+class Plane(StrEnum):
+    """Ways to lay points out."""
+
+    pca = "pca"
+    umap = "umap"
+
 
 _MOST_METRICS = 8  # of a table, beside the one that is queried
 
@@ -43,6 +57,10 @@ def draw_map(
         int, typer.Option("--most", min=1, help="Rows of a table that are drawn, at random if it has more.")
     ] = 10_000,
     background: Annotated[int, typer.Option("--background", min=0, help="Random architectures behind them.")] = 0,
+    plane: Annotated[
+        Plane,
+        typer.Option("--plane", help="How points are laid out: principal components, or UMAP, which shows clusters."),
+    ] = Plane.pca,
     title: Annotated[str | None, typer.Option("--title", help="Title of the page.")] = None,
     seed: SeedOption = 0,
     limit: LimitOption = None,
@@ -66,7 +84,7 @@ def draw_map(
 
     from graphnas.cli.latent import open_encoder
     from graphnas.predictors import latent_encoding
-    from graphnas.report.map_page import MapGroup, map_page, principal_plane
+    from graphnas.report.map_page import MapGroup, map_page
 
     model = open_encoder(encoder, limit, "cpu")
     space = model.space
@@ -76,19 +94,41 @@ def draw_map(
         groups.insert(0, MapGroup("random", drawn))
     place = latent_encoding(space, model, metric=False)
     latent = np.concatenate([place(group.cells) for group in groups])
-    plane, axes = principal_plane(latent)
+    points, axes, words = lay_out(latent, plane, seed)
     heading = title or f"Map of {space.title}"
-    note = f"Latent means of the encoder {encoder}, two leading principal components. {space.paper}."
-    page = map_page(space.vocabulary, space.cell_names, groups, plane, title=heading, note=note, axes=axes)
+    note = f"Latent means of the encoder {encoder}, {words}. {space.paper}."
+    page = map_page(space.vocabulary, space.cell_names, groups, points, title=heading, note=note, axes=axes)
     with writing(out):
         out.write_text(page, encoding="utf-8")
     if tensorboard is not None:
         with open_board(tensorboard, step=0) as writer:
             project(writer, latent, _columns(groups, len(space.cell_names)))
     if as_json:
-        print_json({"file": str(out), "architectures": len(plane), "bytes": out.stat().st_size})
+        print_json({"file": str(out), "architectures": len(points), "bytes": out.stat().st_size})
     else:
-        typer.echo(f"{len(plane):,} architectures drawn in {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+        typer.echo(f"{len(points):,} architectures drawn in {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+
+
+def lay_out(latent: NDArray[np.float64], plane: Plane, seed: int) -> tuple[NDArray[np.float64], tuple[str, str], str]:
+    """`n x 2` places of `n x d` points, what their coordinates are, and in words.
+
+    Raises:
+        Failed: if UMAP is not installed.
+    """
+    from graphnas.report.map_page import principal_plane
+
+    if plane is Plane.pca:
+        points, axes = principal_plane(latent)
+        return points, axes, "two leading principal components"
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise Failed("--plane umap needs a package that is not there: pip install 'graphnas[umap]'") from None
+    with warnings.catch_warnings():
+        # That one thread is used, since there is a seed.
+        warnings.simplefilter("ignore")
+        points = UMAP(n_neighbors=min(15, len(latent) - 1), random_state=seed, n_jobs=1).fit_transform(latent)
+    return points.astype(float), ("first coordinate", "second coordinate"), "laid out by UMAP (McInnes et al. 2018)"
 
 
 def _columns(groups: Sequence[MapGroup], parts: int) -> dict[str, list[object]]:
