@@ -139,7 +139,8 @@ class RelabelledAutoencoder(CellAutoencoder):
         given = architectures if isinstance(architectures, CellArrays) else self.arrays(architectures)
         arrays = given.padded(self.space.topology.max_vertices)
         masks = decision_masks(self.space.topology, arrays)
-        return TrainingCells(torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency), *masks)
+        graphs = torch.from_numpy(arrays.ops), torch.from_numpy(arrays.adjacency)
+        return TrainingCells(*graphs, *graphs, *masks)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _MODELS = {
     "graph": "a graph encoder (message passing beside a sum over places) and a decoder that derives cells under the "
     "space's exact masks, so that every decoding is legal",
+    "universal": "a graph encoder over the labels of all spaces and a decoder that derives cells under the exact masks "
+    "of any of them, so that every decoding is legal",
     "svge": "SVGe's encoder and decoder (Lukasik et al. 2020, arXiv 2010.04683), which know no masks: a decoding may "
     "be illegal",
     "dvae": "D-VAE's encoder (Zhang et al. 2019, arXiv 1904.11088) and a decoder that derives cells under the space's "

@@ -56,6 +56,7 @@ class Model(StrEnum):
     """Kinds of autoencoder."""
 
     graph = "graph"
+    universal = "universal"
     svge = "svge"
     dvae = "dvae"
 
@@ -89,7 +90,11 @@ def train(
     ] = None,
     model: Annotated[
         Model | None,
-        typer.Option("--model", help="Our graph encoder (the default), SVGe as published, or D-VAE's encoder."),
+        typer.Option(
+            "--model",
+            help="Our graph encoder (the default), the same over the labels of all spaces, SVGe as published, or "
+            "D-VAE's encoder.",
+        ),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="ENCODER", help="Encoder whose weights to start from.")
@@ -99,7 +104,7 @@ def train(
         typer.Option(
             "--latent-dim",
             min=2,
-            help="Latent dimensions of one cell; those of the space's file or else 32, and 56 of svge and dvae.",
+            help="Latent dimensions of one cell; the default model's are those of the space's file or else 32.",
         ),
     ] = None,
     labels: Annotated[

@@ -95,7 +95,11 @@ def test_damaged_encoders_are_refused_by_file_and_field(tmp_path: Path) -> None:
     for old, new, message in (
         ("format = 2", "format = 1", "config.toml: format: expected 2, but got 1"),
         ("format = 2", "", "config.toml.*format"),
-        ('model = "graph"', 'model = "tree"', "config.toml: model: expected one of graph, svge, dvae, but got 'tree'"),
+        (
+            'model = "graph"',
+            'model = "tree"',
+            "config.toml: model: expected one of graph, universal, svge, dvae, but got 'tree'",
+        ),
         ('"conv1x1"', '"conv5x5"', r"config.toml: vocabulary: expected .*conv1x1.*, but got .*conv5x5"),
         ('sha256 = "', 'sha256 = "0', r"model\.safetensors: expected SHA-256 0"),
         ("width = 128", "width = 64", r"model\.safetensors"),
@@ -128,11 +132,11 @@ def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None
         CellAutoencoder.from_pretrained(tmp_path)
 
 
-def test_there_are_three_kinds_and_no_others() -> None:
-    for kind, latent_dim in (("graph", 32), ("svge", 56), ("dvae", 56)):
+def test_there_are_four_kinds_and_no_others() -> None:
+    for kind, latent_dim in (("graph", 32), ("universal", 64), ("svge", 56), ("dvae", 56)):
         model = CellAutoencoder.for_space(SPACE, kind=kind)
         assert (model.kind, model.cell_dim, model.latent_dim) == (kind, latent_dim, latent_dim)
-    with pytest.raises(ValueError, match="kind to be one of graph, svge, dvae, but got 'tree'"):
+    with pytest.raises(ValueError, match="kind to be one of graph, universal, svge, dvae, but got 'tree'"):
         CellAutoencoder.for_space(SPACE, kind="tree")
     with pytest.raises(ValueError, match="cells of one input, but those of darts have several"):
         CellAutoencoder.for_space(Space.load("darts"), kind="svge")

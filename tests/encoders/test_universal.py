@@ -51,6 +51,7 @@ def test_cells_of_all_spaces_are_learnt_by_heart_with_the_same_weights() -> None
     assert latents.std() == pytest.approx(1.0, abs=0.3)
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     class Killed(Exception):
         pass
