@@ -201,7 +201,8 @@ class _Run:
         self.trained = nn.ModuleDict(trained)
         self.average = AveragedWeights(network, config.ema) if config.ema else None
         self.optimizer = make_optimizer(self.trained, config)
-        self.forward = torch.compile(network) if config.compile else network
+        # Batches are all of one size; cells of several would otherwise make the compiler reason about any size.
+        self.forward = torch.compile(network, dynamic=False) if config.compile else network
 
     def __enter__(self) -> _Run:
         return self

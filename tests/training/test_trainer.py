@@ -210,6 +210,7 @@ def test_the_deterministic_mode_gives_the_same_weights_and_leaves_torch_as_it_wa
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what the compiler warns of is its own business
 def test_a_compiled_network_is_trained_to_nearly_the_same_losses() -> None:
     curves = []
     for compiled in (False, True):
