@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from graphnas.analysis.transfer import SourceModel
 from graphnas.cell import Architecture, Cell, from_arrays, is_input, to_arrays
 from graphnas.encoders import CellAutoencoder
-from graphnas.importing import CoarseGraph, macro_structure
+from graphnas.importing import Macro
 from graphnas.spaces import Space
 from graphnas.spaces.universal import UNIVERSAL, computed, universal_arrays, universal_label
 
@@ -64,16 +64,16 @@ def universal_cell(cell: Cell) -> tuple[Cell, dict[str, int]]:
     return whole, dict(unmapped)
 
 
-def embed_network(model: CellAutoencoder, source: str, graph: CoarseGraph) -> list[Embedded]:
+def embed_network(model: CellAutoencoder, source: str, macro: Macro) -> list[Embedded]:
     """The blocks of an imported network; those of more than `LARGEST` vertices are left out.
 
     Args:
         model: A universal autoencoder.
         source: Name of the network.
-        graph: From `coarsen`.
+        macro: From `macro_structure`.
     """
     found: list[tuple[str, int, Cell, dict[str, int]]] = []
-    for number, block in enumerate(macro_structure(graph).blocks):
+    for number, block in enumerate(macro.blocks):
         if block.cell.size <= LARGEST:
             found.append((f"block {number}", block.count, *universal_cell(block.cell)))
     points = _latents(model, [cell for _, _, cell, _ in found])

@@ -91,13 +91,13 @@ def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[tuple[int, 
 
     if source.lower().endswith(".onnx") or re.search(r"\.py:[^:]+$", source):
         try:
-            graph = coarsen(read_network(source, shapes))
+            macro = macro_structure(coarsen(read_network(source, shapes)))
         except (ImportFailed, FileNotFoundError, ImportError) as error:
             raise BadData(f"{source}: {error}") from None
-        large = sum(block.cell.size > LARGEST for block in macro_structure(graph).blocks)
+        large = sum(block.cell.size > LARGEST for block in macro.blocks)
         if large:
             complain(f"{source}: {large} blocks of more than {LARGEST} vertices are left out")
-        return embed_network(model, source, graph)
+        return embed_network(model, source, macro)
     if source.lower().endswith(".graphml") and Path(source).is_file():
         try:
             return [embed_cell(model, source, from_graphml(Path(source).read_text(encoding="utf-8")))]

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from graphnas import engines
 from graphnas.spaces.hyperparameters import HYPERPARAMETERS_KEY
 from graphnas.spaces.space import ARCHITECTURE_KEY
+from graphnas.studies.data import check_data
 from graphnas.studies.database import reason_of
 from graphnas.studies.errors import StudyError, TooManyFailures
 from graphnas.studies.fidelity import Fidelity
@@ -28,8 +29,6 @@ from graphnas.studies.lease import Event, Lease
 from graphnas.studies.lock import LOCK, coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished
 from graphnas.studies.weights import KeptWeights
-
-_DATA = "graphnas:data"  # attribute of a study: fingerprint of what its candidates are judged on
 
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
@@ -116,24 +115,11 @@ def run(
     folder = folder_of(study)
     with contextlib.nullcontext() if folder is None else coordinator_lock(folder):
         try:
-            _check_data(study, evaluator, folder)
+            check_data(study, evaluator, folder)
             coordinator.run(n_trials, parallel or workers, deadline)
         except (StorageInternalError, UpdateFinishedTrialError) as error:
             place = "the study's storage" if folder is None else f"the storage of {folder}"
             raise StudyError(f"{place} failed: {reason_of(error)}") from error
-
-
-def _check_data(study: optuna.Study, evaluator: Evaluator, folder: Path | None) -> None:
-    """Note what data candidates are judged on, or refuse other data than that of the trials there are."""
-    now = getattr(evaluator, "fingerprint", None)
-    before = study.user_attrs.get(_DATA)
-    if now is not None and before is None:
-        study.set_user_attr(_DATA, now)
-    elif before != now:
-        raise StudyError(
-            f"{folder or study.study_name}: expected the data of {evaluator.name} to be that of its trials, "
-            f"fingerprint {before}, but got {now}: the files have changed; search them anew in another folder"
-        )
 
 
 class _Coordinator:

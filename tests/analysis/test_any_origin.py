@@ -15,7 +15,7 @@ from graphnas.analysis.any_origin import (
 )
 from graphnas.cell import Architecture, Cell
 from graphnas.encoders import CellAutoencoder
-from graphnas.importing import coarsen, trace
+from graphnas.importing import coarsen, macro_structure, trace
 from graphnas.spaces import Space
 from graphnas.spaces.universal import any_space
 
@@ -36,7 +36,7 @@ class Residual(nn.Module):
 
 def test_a_residual_block_lies_where_the_cell_of_nasbench101_does() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), Residual(), Residual(), Residual())
-    found = embed_network(MODEL, "mine", coarsen(trace(network, torch.zeros(2, 3, 8, 8))))
+    found = embed_network(MODEL, "mine", macro_structure(coarsen(trace(network, torch.zeros(2, 3, 8, 8)))))
     (block,) = [one for one in found if one.count == 3]
     assert block.unmapped == {}
     cell = Cell(("input", "conv3x3", "conv3x3", "output"), frozenset({(0, 1), (1, 2), (2, 3), (0, 3)}))
