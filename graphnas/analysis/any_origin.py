@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ LARGEST = 64
 """Most vertices of a cell that is encoded; those of the encoder's training have fewer than half as many."""
 
 _INPUTS = UNIVERSAL[:2]
+_LEARNT = 1_000  # cells whose values are learnt; a process of more takes minutes and ranks hardly better
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Embedded:
     """One cell of an architecture or one block of a network, as a point."""
 
     source: str
-    """What it is part of."""
+    """The network or the architecture that it is part of."""
     part: str
     """Which part: `block 3`, or the name of a cell."""
     count: int
@@ -41,6 +42,8 @@ class Embedded:
     """`d` coordinates of its latent mean."""
     unmapped: Mapping[str, int]
     """Labels of vertices that no universal label stands for; they count as `other`."""
+    whole: str
+    """What neighbours and predictions are of: an architecture with all its cells, or the block of a network alone."""
 
 
 def universal_cell(cell: Cell) -> tuple[Cell, dict[str, int]]:
@@ -77,7 +80,10 @@ def embed_network(model: CellAutoencoder, source: str, macro: Macro) -> list[Emb
         if block.cell.size <= LARGEST:
             found.append((f"block {number}", block.count, *universal_cell(block.cell)))
     points = _latents(model, [cell for _, _, cell, _ in found])
-    return [Embedded(source, *one[:3], point, one[3]) for one, point in zip(found, points, strict=True)]
+    return [
+        Embedded(source, part, count, cell, point, unmapped, f"{source}, {part}")
+        for (part, count, cell, unmapped), point in zip(found, points, strict=True)
+    ]
 
 
 def embed_cell(model: CellAutoencoder, source: str, cell: Cell) -> Embedded:
@@ -87,7 +93,7 @@ def embed_cell(model: CellAutoencoder, source: str, cell: Cell) -> Embedded:
         ValueError: if it is too large.
     """
     whole, unmapped = universal_cell(cell)
-    return Embedded(source, "cell", 1, whole, _latents(model, [whole])[0], unmapped)
+    return Embedded(source, "cell", 1, whole, _latents(model, [whole])[0], unmapped, source)
 
 
 def embed_architectures(
@@ -108,7 +114,7 @@ def embed_architectures(
     parts = len(space.cell_names)
     names = [source if len(architectures) == 1 else f"{source} {row // parts}" for row in range(len(cells))]
     return [
-        Embedded(name, space.cell_names[row % parts], 1, cell, points[row], {})
+        Embedded(name, space.cell_names[row % parts], 1, cell, points[row], {}, name)
         for row, (name, cell) in enumerate(zip(names, cells, strict=True))
     ]
 
@@ -119,15 +125,12 @@ def _latents(model: CellAutoencoder, cells: Sequence[Cell]) -> FloatArray:
     return model.encode_read(to_arrays(cells, UNIVERSAL))[0].double().cpu().numpy()
 
 
-def of_sources(embedded: Sequence[Embedded]) -> dict[str, FloatArray]:
-    """One point for each source: the mean of its parts, each as often as it occurs."""
-    found: dict[str, list[Embedded]] = {}
+def points_of(embedded: Sequence[Embedded]) -> dict[str, FloatArray]:
+    """One point for each `whole`: an architecture is at the mean of its cells."""
+    found: dict[str, list[FloatArray]] = {}
     for one in embedded:
-        found.setdefault(one.source, []).append(one)
-    return {
-        source: np.average([one.latent for one in parts], axis=0, weights=[one.count for one in parts])
-        for source, parts in found.items()
-    }
+        found.setdefault(one.whole, []).append(one.latent)
+    return {whole: np.mean(points, axis=0) for whole, points in found.items()}
 
 
 @dataclass(frozen=True)
@@ -168,13 +171,20 @@ class PredictedValue:
 
 
 def predict_values(known: KnownCells, points: FloatArray, *, seed: int = 0) -> list[PredictedValue]:
-    """Values of `m x d` points by a Gaussian process of the known cells.
+    """Values of `m x d` points by a Gaussian process of the known cells, the first 1,000 if there are more.
 
     Args:
         known: Cells with values.
         points: The points.
         seed: Seed of the cells that hyperparameters are fitted to, where there are many.
     """
+    learnt = slice(_LEARNT)
+    known = replace(
+        known,
+        architectures=known.architectures[learnt],
+        latent=known.latent[learnt],
+        values=known.values[learnt],
+    )
     process = SourceModel(known.latent, known.values, seed=seed)
     mean, std = process.moments(points)
     centre, scale = float(known.values.mean()), float(known.values.std(ddof=1)) or 1.0

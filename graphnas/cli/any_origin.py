@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _SPACES = ("nasbench101", "nasbench201", "darts", "enas")
 _DRAWN = 1_000  # random architectures of each space that are known without a value
-_LABELLED = 1_000  # of a table whose values are learnt
+_LABELLED = 20_000  # of a table whose values are learnt, all of which may be neighbours
 _FAR = 3.0  # usual distances from which a prediction is called a guess
 
 
@@ -48,37 +49,45 @@ def embed_any(
         page: HTML file of a map.
         as_json: Whether to print a record instead of tables.
     """
-    from graphnas.analysis.any_origin import of_sources, predict_values
+    import numpy as np
+
+    from graphnas.analysis.any_origin import points_of, predict_values
 
     found = [one for source in sources for one in _of_source(model, source, shapes)]
     if not found:
         raise BadData(f"nothing of {', '.join(sources)} can be embedded")
     known = _known(model, predict)
-    points = of_sources(found)
-    names, stacked = list(points), _stack(points)
+    by_whole = points_of(found)
+    points = np.stack(list(by_whole.values()))
     with writing(out):
         _write(out, found)
-    records: list[dict[str, Any]] = [
-        {
-            "source": name,
-            "parts": sum(one.source == name for one in found),
-            "unmapped": {key: n for one in found if one.source == name for key, n in one.unmapped.items()},
-            "neighbours": [],
-        }
-        for name in names
-    ]
-    _add_neighbours(records, known, stacked, neighbours)
+    records = [_record([one for one in found if one.whole == whole]) for whole in by_whole]
+    _add_neighbours(records, known, points, neighbours)
     if predict is not None:
-        for record, one in zip(records, predict_values(known[0], stacked), strict=True):
+        for record, one in zip(records, predict_values(known[0], points), strict=True):
             record["predicted"] = {"mean": one.mean, "std": one.std, "distance": one.distance}
     if page is not None:
         _draw(page, found, known)
     if as_json:
-        print_json({"file": str(out), "rows": len(found), "sources": records})
+        print_json({"file": str(out), "rows": len(found), "parts": records})
         return
-    for record in records:
-        _show(record, predict)
+    _show(records, predict)
     typer.echo(f"{len(found)} points of {model.cell_dim} dimensions written to {out}")
+
+
+def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
+    """What is said of an architecture or of a block of a network; neighbours are to come."""
+    first, unmapped = parts[0], Counter[str]()
+    for one in parts:
+        unmapped.update(one.unmapped)
+    return {
+        "source": first.source,
+        "part": first.part if first.whole != first.source else None,
+        "count": first.count,
+        "vertices": sum(one.cell.size for one in parts),
+        "unmapped": dict(unmapped),
+        "neighbours": [],
+    }
 
 
 def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[tuple[int, ...]]) -> list[Embedded]:
@@ -155,12 +164,6 @@ def _known(model: CellAutoencoder, predict: str | None) -> list[KnownCells]:
     return known
 
 
-def _stack(points: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    import numpy as np
-
-    return np.stack(list(points.values()))
-
-
 def _add_neighbours(
     records: list[dict[str, Any]], known: Sequence[KnownCells], points: NDArray[np.float64], count: int
 ) -> None:
@@ -179,29 +182,36 @@ def _add_neighbours(
         record["neighbours"] = sorted(near, key=lambda entry: entry["distance"])[:count]
 
 
-def _show(record: dict[str, Any], predict: str | None) -> None:
+def _show(records: Sequence[dict[str, Any]], predict: str | None) -> None:
+    """One row for each architecture or block, followed by those of its further neighbours."""
     from graphnas.cell import Architecture
     from graphnas.report.page import compact
 
-    unknown = ", ".join(f"{n} {name}" for name, n in record["unmapped"].items())
-    typer.echo(f"{record['source']}: {record['parts']} parts" + (f"; read as other: {unknown}" if unknown else ""))
-    if predict is not None:
-        one = record["predicted"]
-        guess = (
-            f"; {one['distance']:.1f} usual distances from what is known, so a guess" if one["distance"] > _FAR else ""
-        )
-        typer.echo(f"  predicted {predict}: {one['mean']:.4f} ± {one['std']:.4f}{guess}")
-    rows = [
-        (
-            f"{one['distance']:.2f}",
-            one["space"],
-            f"{one['value']:.4f}" if "value" in one else "",
-            compact(Architecture.from_dict(one["architecture"]), width=100),
-        )
-        for one in record["neighbours"]
-    ]
-    print_table("", ("distance", "space", "value", "nearest known"), rows, right="distance value")
-    typer.echo("")
+    unmapped = Counter[str]()
+    for record in records:
+        unmapped.update(record["unmapped"])
+    columns = ["source", "part", "times", "vertices", *(["predicted"] if predict else [])]
+    columns += ["distance", "space", *(["value"] if predict else []), "nearest known"]
+    rows: list[tuple[str, ...]] = []
+    for record in records:
+        about = [record["source"], record["part"] or "", str(record["count"]), str(record["vertices"])]
+        if predict is not None:
+            one = record["predicted"]
+            mark = "?" if one["distance"] > _FAR else ""
+            about.append(f"{one['mean']:.4f} ± {one['std']:.4f}{mark}")
+        for one in record["neighbours"] or [None]:
+            near = [""] * (len(columns) - len(about))
+            if one is not None:
+                value = [f"{one['value']:.4f}" if "value" in one else ""] if predict else []
+                known = compact(Architecture.from_dict(one["architecture"]), width=100)
+                near = [f"{one['distance']:.2f}", one["space"], *value, known]
+            rows.append((*about, *near))
+            about = [""] * len(about)
+    print_table("", columns, rows, right="times vertices predicted distance value")
+    if predict is not None and any(record["predicted"]["distance"] > _FAR for record in records):
+        typer.echo(f"?: more than {_FAR:g} usual distances from what is known, so a guess")
+    if unmapped:
+        typer.echo(f"read as other: {', '.join(f'{n} {name}' for name, n in unmapped.most_common())}")
 
 
 def _write(out: Path, found: Sequence[Embedded]) -> None:

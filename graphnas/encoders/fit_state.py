@@ -12,7 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from graphnas.encoders.checkpoint import FitCheckpoint
 from graphnas.encoders.objective import TERMS, Recipe
+
+_SAVE_EVERY = 60.0  # seconds between two checkpoints at most
+_SAVE_STEPS = 200  # steps likewise
+_EXAMINE_EVERY = 1_000  # steps between two looks at what the model keeps of cells that it does not learn from
 
 
 class FitState:
@@ -134,6 +139,85 @@ class Log:
         """Go on from there."""
         self.history = list(found["history"])
         self.begin()
+
+
+class Keeper:
+    """Sees to what a fit tells and saves on its way.
+
+    Args:
+        state: How far it is.
+        rate: Its step size.
+        log: What its steps came to.
+        store: Where it is saved; nowhere if None. What is found there is gone on from.
+        report_every: Steps between two rows.
+        progress: Called with each row.
+        examine: Adds to a row, every thousand steps, what the model keeps of other cells.
+        first: Whether this process is the one, of several, that tells and saves.
+    """
+
+    def __init__(
+        self,
+        state: FitState,
+        rate: StepSize,
+        log: Log,
+        *,
+        store: FitCheckpoint | None,
+        report_every: int,
+        progress: Callable[[Mapping[str, float]], None] | None,
+        examine: Callable[[dict[str, float]], None],
+        first: bool = True,
+    ) -> None:
+        self.state, self.log, self.first = state, log, first
+        self.report_every, self.progress, self.examine = report_every, progress, examine
+        self.store, self._parts, self._saved = store, (state, rate, log), time.monotonic()
+        if store is not None and store.exists():
+            found = store.load()
+            for part in self._parts:
+                part.load_state_dict(found)
+
+    def after_step(self, terms: Tensor) -> None:
+        """Count a step, with its `TERMS`."""
+        self.state.step += 1
+        self.log.add(terms)
+
+    def tell_and_save(self) -> None:
+        """Report and save if it is time to."""
+        step = self.state.step
+        if step % self.report_every == 0:
+            self._report()
+        if step % _SAVE_STEPS == 0 or time.monotonic() > self._saved + _SAVE_EVERY:
+            self._save()
+
+    def end(self) -> None:
+        """Report what is left, and save."""
+        if self.log.waiting:
+            self._report()
+        self._save()
+
+    def _report(self) -> None:
+        row = self.log.row()
+        if self.first and self.state.step % _EXAMINE_EVERY == 0:
+            self.examine(row)
+        self.log.begin()
+        if self.first and self.progress is not None:
+            self.progress(row)
+
+    def _save(self) -> None:
+        if self.first and self.store is not None:
+            self.store.save({key: value for part in self._parts for key, value in part.state_dict().items()})
+            self._saved = time.monotonic()
+
+
+def check_budget(steps: int, report_every: int, minutes: float | None) -> None:
+    """Refuse a fit that has no steps to make, or nothing to tell them by.
+
+    Raises:
+        ValueError: naming what is not positive.
+    """
+    if steps < 1 or report_every < 1 or (minutes is not None and not minutes > 0):
+        raise ValueError(
+            f"Expected steps, report_every and minutes to be positive, but got {steps}, {report_every} and {minutes}"
+        )
 
 
 def digest_of(*tensors: Tensor) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from graphnas.cell import Architecture, CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder
 from graphnas.encoders.checkpoint import FitCheckpoint
 from graphnas.encoders.decoder import TrainingCells
-from graphnas.encoders.fit_state import Batches, FitState, Log, StepSize, agreed, digest_of
+from graphnas.encoders.fit_state import Batches, FitState, Keeper, Log, StepSize, agreed, check_budget, digest_of
 from graphnas.encoders.legality import legal_hashes
 from graphnas.encoders.objective import Objective, Recipe
 from graphnas.encoders.performance import LARGEST_LABEL
@@ -31,7 +30,6 @@ Progress = Callable[[Mapping[str, float]], None]
 
 _LABELLED = 128  # labelled architectures a step, beside the batch
 _CALIBRATED = 20  # of so many labels or more, a fifth calibrates the head's variances instead of training it
-_SAVE_EVERY = 60.0  # seconds between two checkpoints at most
 
 
 def fit(
@@ -96,10 +94,7 @@ def fit(
     recipe = recipe or Recipe.for_space(model.space)
     if not 0 <= seed < 2**31:
         raise ValueError(f"Expected seed to be from 0 to {2**31 - 1}, but got {seed}")
-    if steps < 1 or report_every < 1 or (minutes is not None and not minutes > 0):
-        raise ValueError(
-            f"Expected steps, report_every and minutes to be positive, but got {steps}, {report_every} and {minutes}"
-        )
+    check_budget(steps, report_every, minutes)
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"Expected precision to be float32 or bfloat16, but got {precision!r}")
     arrays = model.arrays(train)
@@ -155,25 +150,27 @@ def fit(
             **asdict(recipe),
         }
         store = FitCheckpoint(Path(checkpoint), about, objective, optimizer)
-        if store.exists():
-            found = store.load()
-            for part in (state, rate, log):
-                part.load_state_dict(found)
-    generator, saved = torch.Generator(device=place), time.monotonic()
+    generator = torch.Generator(device=place)
 
-    def report() -> None:
-        """Log the steps since the last report."""
-        row = log.row()
-        if validation is not None and rank == 0 and state.step % 1000 == 0:
+    def examine(row: dict[str, float]) -> None:
+        """What the model keeps of the validation's cells."""
+        if validation is not None:
             row["reconstruction"] = reconstruction(model, validation)
             row["active_units"] = active_units(model, validation, recipe.noise)
             objective.train()
             if row["done"] > 0.5:
                 refuse_collapse(int(row["active_units"]), model)
-        log.begin()
-        if progress is not None and rank == 0:
-            progress(row)
 
+    keeper = Keeper(
+        state,
+        rate,
+        log,
+        store=store,
+        report_every=report_every,
+        progress=progress,
+        examine=examine,
+        first=rank == 0,
+    )
     while (done := agreed(state.done(), place, world)) < 1:
         rows = batches.rows(state.step)[rank::world]
         # The noise of a step depends on seed, step and process alone, so a resumed run needs no generator state.
@@ -192,18 +189,10 @@ def fit(
             nn.utils.clip_grad_norm_(parameters, 1.0)
         rate.before_step(done)
         optimizer.step()
-        state.step += 1
-        log.add(terms.detach())
+        keeper.after_step(terms.detach())
         rate.after_step(state.step, terms[0].detach(), lambda loss: agreed(loss, place, world))
-        if state.step % report_every == 0:
-            report()
-        if store is not None and rank == 0 and (state.step % 200 == 0 or time.monotonic() > saved + _SAVE_EVERY):
-            store.save(state.state_dict() | rate.state_dict() | log.state_dict())
-            saved = time.monotonic()
-    if log.waiting:
-        report()
-    if store is not None and rank == 0:
-        store.save(state.state_dict() | rate.state_dict() | log.state_dict())
+        keeper.tell_and_save()
+    keeper.end()
     objective.eval()
     if labelled is not None:
         labelled.calibrate(model)

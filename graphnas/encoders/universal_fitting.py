@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from graphnas.cell import CellArrays
 from graphnas.encoders.autoencoder import CellAutoencoder
 from graphnas.encoders.checkpoint import FitCheckpoint
 from graphnas.encoders.decoder import TrainingCells
-from graphnas.encoders.fit_state import Batches, FitState, Log, StepSize, digest_of
+from graphnas.encoders.fit_state import Batches, FitState, Keeper, Log, StepSize, check_budget, digest_of
 from graphnas.encoders.fitting import batch_edits, cell_targets, reconstruction
 from graphnas.encoders.objective import Objective, Recipe
 from graphnas.encoders.prior import refuse_collapse
@@ -25,7 +24,6 @@ from graphnas.encoders.statistics import FloatArray, shared_targets
 from graphnas.spaces import Space
 from graphnas.spaces.universal import ANY, UNIVERSAL, computed, universal_arrays
 
-_SAVE_EVERY = 60.0  # seconds between two checkpoints
 _FITTED = 10_000  # architectures of each space that shift and scale are those of, evenly spread
 
 
@@ -128,10 +126,7 @@ def fit_universal(
     """
     if not parts or any(not 1 <= part.batch_size <= part.arrays.n for part in parts):
         raise ValueError("Expected one part or more, each of as many cells as a batch or more")
-    if steps < 1 or report_every < 1 or (minutes is not None and not minutes > 0):
-        raise ValueError(
-            f"Expected steps, report_every and minutes to be positive, but got {steps}, {report_every} and {minutes}"
-        )
+    check_budget(steps, report_every, minutes)
     models = [model.bound_to(part.space) for part in parts]
     recipes = [Recipe.for_space(part.space) for part in parts]
     read = [universal_arrays(part.space, part.arrays) for part in parts]
@@ -167,24 +162,16 @@ def fit_universal(
             "minutes": minutes,
         }
         store = FitCheckpoint(Path(checkpoint), about, objective, optimizer)
-        if store.exists():
-            found = store.load()
-            for one in (state, rate, log):
-                one.load_state_dict(found)
-    generator, saved = torch.Generator(), time.monotonic()
+    generator = torch.Generator()
 
-    def report() -> None:
-        """Log the steps since the last report."""
-        row = log.row()
-        if state.step % 1000 == 0:
-            for bound, part in zip(models, parts, strict=True):
-                if part.validation is not None:
-                    row[f"reconstruction.{part.space.name}"] = reconstruction(bound, part.validation)
-            objective.train()
-        log.begin()
-        if progress is not None:
-            progress(row)
+    def examine(row: dict[str, float]) -> None:
+        """What the model keeps of each space's other cells."""
+        for bound, part in zip(models, parts, strict=True):
+            if part.validation is not None:
+                row[f"reconstruction.{part.space.name}"] = reconstruction(bound, part.validation)
+        objective.train()
 
+    keeper = Keeper(state, rate, log, store=store, report_every=report_every, progress=progress, examine=examine)
     while (done := state.done()) < 1:
         given = []
         for number, (bound, part) in enumerate(zip(models, parts, strict=True)):
@@ -201,17 +188,9 @@ def fit_universal(
         nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
         rate.before_step(done)
         optimizer.step()
-        state.step += 1
-        log.add(terms.detach())
-        if state.step % report_every == 0:
-            report()
-        if store is not None and (state.step % 200 == 0 or time.monotonic() > saved + _SAVE_EVERY):
-            store.save(state.state_dict() | rate.state_dict() | log.state_dict())
-            saved = time.monotonic()
-    if log.waiting:
-        report()
-    if store is not None:
-        store.save(state.state_dict() | rate.state_dict() | log.state_dict())
+        keeper.after_step(terms.detach())
+        keeper.tell_and_save()
+    keeper.end()
     objective.eval()
     _standardise(model, models, parts)
     return log.history

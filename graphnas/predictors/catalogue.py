@@ -108,7 +108,9 @@ def _latent_trees(space: Space, encoder: CellAutoencoder | None, seed: int) -> P
         return np.column_stack([part * math.sqrt(width / (2 * part.shape[1])) for part in parts])
 
     def long(architectures: Architectures) -> FloatArray:
-        return np.column_stack([one(architectures) for one in (latents, flow, hand_made)])
+        # Trees compare in single precision.
+        parts = [one(architectures) for one in (latents, flow, hand_made)]
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
     model = _boosted(seed, learning_rate=0.05, colsample_bytree=0.3, subsample=0.8)
     members = [ProcessPredictor(space, short, seed=seed), EstimatorPredictor(space, long, model)]

@@ -9,7 +9,7 @@ from graphnas.analysis.any_origin import (
     KnownCells,
     embed_architectures,
     embed_network,
-    of_sources,
+    points_of,
     predict_values,
     universal_cell,
 )
@@ -43,9 +43,8 @@ def test_a_residual_block_lies_where_the_cell_of_nasbench101_does() -> None:
     (known,) = embed_architectures(MODEL, "known", Space.load("nasbench101"), [Architecture("nasbench101", (cell,))])
     assert block.cell == known.cell
     np.testing.assert_allclose(block.latent, known.latent, atol=1e-5)
-    # A network is the mean of its parts, each as often as it occurs.
-    expected = np.average([one.latent for one in found], axis=0, weights=[one.count for one in found])
-    np.testing.assert_allclose(of_sources(found)["mine"], expected)
+    # Blocks of a network are looked at one by one.
+    assert list(points_of(found)) == [f"mine, {one.part}" for one in found]
 
 
 def test_what_has_no_label_is_named_and_further_inputs_count_as_the_second() -> None:
@@ -68,7 +67,9 @@ def test_architectures_of_several_cells_have_a_point_each() -> None:
         ("genotypes 1", "normal"),
         ("genotypes 1", "reduce"),
     ]
-    assert list(of_sources(found)) == ["genotypes 0", "genotypes 1"]
+    points = points_of(found)
+    assert list(points) == ["genotypes 0", "genotypes 1"]
+    np.testing.assert_allclose(points["genotypes 1"], (found[2].latent + found[3].latent) / 2)
 
 
 def test_known_cells_predict_what_is_near_and_say_what_is_not() -> None:

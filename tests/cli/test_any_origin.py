@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from graphnas.cli.main import app
+from graphnas.encoders import CellAutoencoder
+from graphnas.spaces import Space
+from graphnas.spaces.universal import any_space
+
+NETWORK = """
+import torch
+from torch import nn
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+
+    def forward(self, x):
+        return torch.relu(self.second(torch.relu(self.first(x))) + x)
+
+
+def residual():
+    return nn.Sequential(nn.Conv2d(3, 4, 1), Residual(), Residual(), Residual())
+"""
+
+GRAPHML = """<?xml version="1.0"?>
+<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+  <key id="op" for="node" attr.name="op" attr.type="string"/>
+  <graph edgedefault="directed">
+    <node id="a"><data key="op">input</data></node>
+    <node id="b"><data key="op">fft</data></node>
+    <node id="c"><data key="op">output</data></node>
+    <edge source="a" target="b"/><edge source="b" target="c"/>
+  </graph>
+</graphml>
+"""
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A universal encoder that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("encoder")
+    CellAutoencoder.for_space(any_space(), kind="universal", latent_dim=8, seed=1).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A network, two genotypes and a graph, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(NETWORK)
+    drawn = Space.load("darts").sample(2, np.random.default_rng(0))
+    (tmp_path / "genotypes.jsonl").write_text("\n".join(one.to_json() for one in drawn))
+    (tmp_path / "graph.graphml").write_text(GRAPHML)
+    return ["nets.py:residual", "genotypes.jsonl", "graph.graphml"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["embed", *map(str, arguments)])
+
+
+def test_sources_of_any_origin_get_neighbours_predictions_and_a_map(
+    encoder: Path, sources: list[str], tmp_path: Path
+) -> None:
+    asked = (
+        *sources,
+        "--encoder",
+        encoder,
+        "--predict",
+        "digits101",
+        "--map",
+        tmp_path / "map.html",
+        "--neighbours",
+        2,
+    )
+    result = run(*asked, "--out", tmp_path / "points.npz", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    parts = found["parts"]
+    assert [one["source"] for one in parts if one["part"] is None] == [
+        "genotypes.jsonl 0",
+        "genotypes.jsonl 1",
+        "graph.graphml",
+    ]
+    # The block that occurs three times is the cell of a residual network, which digits101 has.
+    (block,) = [one for one in parts if one["count"] == 3]
+    near = block["neighbours"][0]
+    assert near["distance"] == pytest.approx(0, abs=1e-4)
+    assert near["space"] == "digits101"
+    assert near["architecture"]["cells"][0]["ops"] == ["input", "conv3x3", "conv3x3", "output"]
+    assert 0 < near["value"] < 1
+    assert all(len(one["neighbours"]) == 2 and one["predicted"]["std"] > 0 for one in parts)
+    assert parts[-1]["unmapped"] == {"fft": 1}
+    with np.load(tmp_path / "points.npz") as points:
+        assert points["mu"].shape == (found["rows"], 8)
+        assert points["part"].tolist()[-5:] == ["normal", "reduce", "normal", "reduce", "cell"]
+    assert "genotypes.jsonl 1" in (tmp_path / "map.html").read_text()
+
+
+def test_the_table_names_each_part_once_and_what_has_no_label(
+    encoder: Path, sources: list[str], tmp_path: Path
+) -> None:
+    result = run(sources[0], sources[2], "--encoder", encoder, "--out", tmp_path / "points.csv")
+    assert result.exit_code == 0, result.output
+    assert "read as other: 1 fft" in result.output
+    assert result.output.count("graph.graphml") == 1
+    assert (tmp_path / "points.csv").read_text().startswith("z0,z1")
+
+
+def test_what_cannot_be_embedded_is_refused(encoder: Path, tmp_path: Path) -> None:
+    out = ("--encoder", encoder, "--out", tmp_path / "points.csv")
+    (tmp_path / "nets.py").write_text(NETWORK)
+    for source, named in (
+        (tmp_path / "missing.json", "expected FILE.onnx, FILE.py:NAME or a file"),
+        (f"{tmp_path}/nets.py:absent", "absent"),
+    ):
+        result = run(source, *out)
+        assert result.exit_code != 0
+        assert named in result.output
+    (tmp_path / "graph.graphml").write_text(GRAPHML)
+    result = run(tmp_path / "graph.graphml", *out, "--predict", "digits101:beauty")
+    assert result.exit_code == 2
+    assert "is no metric" in result.output
+    result = run(tmp_path / "graph.graphml", *out, "--predict", "nowhere")
+    assert result.exit_code != 0
+    assert "nowhere" in result.output
+    assert not (tmp_path / "points.csv").exists()
