@@ -19,6 +19,7 @@ from graphnas.training.augmentation import augmented
 from graphnas.training.checkpoint import load_checkpoint, save_checkpoint
 from graphnas.training.config import TrainingConfig
 from graphnas.training.optimizers import make_optimizer, restore_state, state_tensors
+from graphnas.training.pooling import FastPools
 from graphnas.training.regularisation import AuxiliaryClassifier, AveragedWeights, DroppedPaths
 from graphnas.training.seeds import check_seed
 
@@ -191,6 +192,7 @@ class _Run:
         self.mixed = config.precision != "float32" and able
         self.layout = torch.channels_last if self.mixed else torch.contiguous_format
         self.network = network.to(device, memory_format=self.layout)  # type: ignore[call-overload]
+        self.pools = FastPools(network) if device.type == "cpu" and not config.compile else None
         self.paths = DroppedPaths(network) if config.drop_path else None
         self.auxiliary = None
         if config.auxiliary:
@@ -208,7 +210,7 @@ class _Run:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for watcher in (self.paths, self.auxiliary):
+        for watcher in (self.pools, self.paths, self.auxiliary):
             if watcher is not None:
                 watcher.remove()
 

@@ -1,0 +1,39 @@
+"""Pooling at the speed of the processor's vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class FastPools:
+    """Makes a network's pools work on images whose channels lie side by side.
+
+    On a CPU torch pools these several times faster than images whose channels lie one after the other, to the same
+    values and gradients, bit for bit; to change the layout and back costs far less.
+
+    Args:
+        network: Is given hooks.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        pools = [module for module in network.modules() if isinstance(module, nn.MaxPool2d | nn.AvgPool2d)]
+        self._handles = [
+            *(pool.register_forward_pre_hook(_side_by_side) for pool in pools),
+            *(pool.register_forward_hook(_one_after_the_other) for pool in pools),
+        ]
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _side_by_side(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (given[0].contiguous(memory_format=torch.channels_last),)
+
+
+def _one_after_the_other(module: nn.Module, given: Any, pooled: Tensor) -> Tensor:
+    return pooled.contiguous()
