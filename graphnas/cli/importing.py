@@ -185,6 +185,8 @@ def _record(
 
 
 def _show(record: dict[str, Any]) -> None:
+    from graphnas.cell import is_input
+
     typer.echo(
         f"{record['network']}: {record['operators']:,} operators, {100 * record['mapped']:.1f} % of them known; "
         f"{len(record['graph']['ops']) - 1:,} vertices"
@@ -208,8 +210,9 @@ def _show(record: dict[str, Any]) -> None:
         typer.echo(f"  the network of an architecture of {found['space']} ({sizes}):")
         typer.echo(f"  {json.dumps(found['architecture'])}")
     for one in record["cells"][:3]:
-        ops = one["architecture"]["cells"][0]["ops"]
-        typer.echo(f"  a cell of {one['space']}, {one['count']} times: {' '.join(ops[1:-1])}")
+        cells = [" ".join(op for op in cell["ops"][:-1] if not is_input(op)) for cell in one["architecture"]["cells"]]
+        what = "a cell" if len(cells) == 1 else "cells"
+        typer.echo(f"  {what} of {one['space']}, {one['count']} times: {'; '.join(cells)}")
     typer.echo("")
 
 

@@ -1,21 +1,25 @@
 """Repeated blocks: a network as a macro structure of cells.
 
 A network is cut wherever all paths go through one vertex. What lies between two cuts and is more than a chain is a
-block; chains are blocks where they repeat. Blocks are the same if they are isomorphic, whatever their channels.
+block; chains are blocks where they repeat. A block that is made of cells which read the two cells before them, as
+NASNet's do, and a third of which repeats, is taken apart into these. Blocks are the same if they are isomorphic, whatever
+their channels.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphnas.cell import OUTPUT, Cell
 from graphnas.importing.coarsening import CoarseGraph, Vertex
-from graphnas.importing.segments import cuts
+from graphnas.importing.segments import cuts, double_cuts
 
 _LONGEST_MOTIF = 8  # vertices of a chain that repeats
 _LARGEST_EXACT = 64  # vertices of a block that is compared up to isomorphism; of larger ones the order counts
+_SMALLEST_CELL = 3  # vertices of a cell with two inputs, these not counted
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Block:
     """A part of a network that occurs once or more."""
 
     cell: Cell
-    """Its vertices between what enters and what leaves it; labels of those that shrink the image end in `/STRIDE`."""
+    """Its vertices between what enters and what leaves it; labels of those that shrink the image end in `/STRIDE`. Of
+    two inputs, the one that was computed earlier comes first."""
     places: tuple[tuple[int, int], ...]
     """For each occurrence, the vertices of the network after which it begins and with which it ends."""
 
@@ -51,14 +56,14 @@ def macro_structure(graph: CoarseGraph) -> Macro:
     pieces = [(start, end) for start, end in itertools.pairwise(places) if end < len(vertices) - 1]
     if not pieces:
         pieces = [(0, len(vertices) - 2)] if len(vertices) > 2 else []
-    parts = _joined(vertices, pieces)
+    parts = _joined(vertices, [shorter for piece in pieces for shorter in _taken_apart(vertices, *piece)])
     known: dict[str, int] = {}
     cells: list[Cell] = []
     occurrences: list[list[tuple[int, int]]] = []
     sequence: list[tuple[int, int]] = []
     for start, end in parts:
         cell = part(vertices, start, end)
-        key = cell.hash if cell.size <= _LARGEST_EXACT else repr((cell.ops, sorted(cell.edges)))
+        key = _key(cell)
         number = known.setdefault(key, len(known))
         if number == len(cells):
             cells.append(cell)
@@ -73,21 +78,43 @@ def macro_structure(graph: CoarseGraph) -> Macro:
 
 
 def part(vertices: Sequence[Vertex], start: int, end: int) -> Cell:
-    """The vertices after one cut up to another as a cell."""
+    """The vertices after one cut up to another as a cell, whose inputs are what these read that lies before them."""
     inner = range(start + 1, end + 1)
-    place = {start: 0} | {number: vertex for vertex, number in enumerate(inner, start=1)}
-    edges = {
-        (place[source], place[number]) for number in inner for source in vertices[number].sources if source in place
-    }
+    entering = sorted({source for number in inner for source in vertices[number].sources if source <= start})
+    place = {number: vertex for vertex, number in enumerate((*entering, *inner))}
+    edges = {(place[source], place[number]) for number in inner for source in vertices[number].sources}
+    inputs = ["input"] if len(entering) == 1 else [f"input{number}" for number in range(len(entering))]
+    last = len(place) - 1
     return Cell(
-        ("input", *(strided(vertices[number]) for number in inner), OUTPUT),
-        frozenset({*edges, (len(inner), len(inner) + 1)}),
+        (*inputs, *(strided(vertices[number]) for number in inner), OUTPUT), frozenset({*edges, (last, last + 1)})
     )
 
 
 def strided(vertex: Vertex) -> str:
     """A vertex's label, and its stride if that is not 1."""
     return vertex.label if vertex.stride == 1 else f"{vertex.label}/{vertex.stride}"
+
+
+def _key(cell: Cell) -> str:
+    """Equal for cells that count as the same."""
+    return cell.hash if cell.size <= _LARGEST_EXACT else repr((cell.ops, sorted(cell.edges)))
+
+
+def _taken_apart(vertices: Sequence[Vertex], start: int, end: int) -> list[tuple[int, int]]:
+    """The cells of two inputs between two cuts; all as one piece if those that repeat are too little of it."""
+    best, covered = [(start, end)], (end - start) // 3
+    for way in double_cuts(vertices, start, end):
+        pieces = list(itertools.pairwise(way))
+        keys = [_key(part(vertices, *piece)) for piece in pieces]
+        occurrences = Counter(keys)
+        repeated = sum(
+            last - first
+            for (first, last), key in zip(pieces, keys, strict=True)
+            if occurrences[key] > 1 and last - first >= _SMALLEST_CELL
+        )
+        if repeated > covered:
+            best, covered = pieces, repeated
+    return best
 
 
 def _joined(vertices: Sequence[Vertex], pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

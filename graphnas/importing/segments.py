@@ -8,6 +8,7 @@ from graphnas.cell import OUTPUT, Cell
 from graphnas.importing.coarsening import Vertex
 
 _WIRING = ("add", "concat")
+_MOST_WAYS = 8  # of cutting what two results lead through
 _MOST_INNER = 32  # vertices of a cell that can be one of a space
 
 
@@ -30,6 +31,41 @@ def cuts(vertices: Sequence[Vertex]) -> list[int]:
     return found
 
 
+def double_cuts(vertices: Sequence[Vertex], start: int, end: int) -> list[list[int]]:
+    """Ways to cut what lies between two cuts where only a vertex and the last place that was cut are read further on.
+
+    That is where cells end that read the two before them, as those of NASNet and DARTS do.
+
+    Args:
+        vertices: In topological order.
+        start: A cut.
+        end: The next one.
+
+    Returns:
+        The longest ways, and those one place shorter, at most 8: `start`, the places, and `end`.
+    """
+    furthest: dict[int, int] = {}
+    for number in range(start + 1, end + 1):
+        for source in vertices[number].sources:
+            furthest[source] = number
+    before: dict[int, int] = {}
+    length, read = {start: 0}, {start}
+    for number in range(start + 1, end):
+        read = {source for source in (*read, number) if furthest.get(source, 0) > number}
+        if len(read) == 2 and number in read:
+            (other,) = read - {number}
+            if other in length:
+                before[number], length[number] = other, length[other] + 1
+    longest = max(length.values())
+    ways = []
+    for last in [number for number in before if length[number] >= longest - 1][-_MOST_WAYS:]:
+        way = [end, last]
+        while way[-1] in before:
+            way.append(before[way[-1]])
+        ways.append(way[::-1])
+    return ways
+
+
 def wired(
     vertices: Sequence[Vertex], first: int, last: int, operations: Mapping[str, str], *, projected: bool = False
 ) -> Cell | None:
@@ -46,8 +82,8 @@ def wired(
             vertex that reads it (Ying et al. 2019, Sec. 2.4).
 
     Returns:
-        The cell; None if a vertex is no operation of the space, the input is read without a projection, or it is larger
-        than any cell.
+        The cell; None if a vertex is no operation of the space, the input is read without a projection, something else
+        enters too, or it is larger than any cell.
     """
     inner = [number for number in range(first + 1, last + 1) if vertices[number].label not in _WIRING]
     projections = {
@@ -66,6 +102,9 @@ def wired(
     for number in range(first + 1, last + 1):
         one = vertices[number]
         if projected and first in one.sources and number not in projections:
+            return None
+        if any(source not in behind for source in one.sources):
+            # It has a second input.
             return None
         feeding = set().union(*(behind[source] for source in one.sources))
         if number in place:

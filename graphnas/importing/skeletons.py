@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from ast import literal_eval
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -193,7 +194,7 @@ def _strings(vertices: Sequence[Vertex], start: int, end: int, labels: Mapping[s
 
 def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
     """Stem, normal cells and two reduction cells that read the two cells before them, average, dense layer."""
-    whole = _with_reductions(vertices)
+    whole = with_reductions(vertices)
     outputs = [number for number, one in whole.items() if one.label == "concat"]
     stem = next((number for number, one in whole.items() if one.label == "conv3x3" and one.sources == (0,)), None)
     if stem is None or not 0 < len(outputs) <= _MOST_CELLS:
@@ -201,7 +202,7 @@ def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
     trunk = [stem, stem, *outputs]
     found: dict[bool, str] = {}
     for number in range(len(outputs)):
-        cell = _two_input_cell(whole, trunk[number], trunk[number + 1], trunk[number + 2], space)
+        cell = two_input_cell(whole, trunk[number], trunk[number + 1], trunk[number + 2], space)
         if cell is None:
             continue
         pairs, reduces = cell
@@ -210,17 +211,12 @@ def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
     stem_channels = whole[stem].channels
     if set(found) != {False, True} or stem_channels is None:
         return
-    nodes = len(whole[outputs[0]].sources)
-    concat = f"range(2, {nodes + 2})"
-    text = f"Genotype(normal={found[False]}, normal_concat={concat}, reduce={found[True]}, reduce_concat={concat})"
-    try:
-        architecture = from_genotype(text, space=space.name, operations=tuple(space.operations))
-    except ValueError:
-        return
-    yield architecture, {"layers": len(outputs), "channels": stem_channels // 3}
+    architecture = genotype_of(found[False], found[True], space)
+    if architecture is not None:
+        yield architecture, {"layers": len(outputs), "channels": stem_channels // 3}
 
 
-def _with_reductions(vertices: Sequence[Vertex]) -> dict[int, Vertex]:
+def with_reductions(vertices: Sequence[Vertex]) -> dict[int, Vertex]:
     """Vertices by number, factorised reductions as one each: two 1 x 1 convolutions of stride 2, side by side."""
     found = dict(enumerate(vertices))
     readers = Counter(source for one in vertices for source in one.sources)
@@ -240,12 +236,30 @@ def _with_reductions(vertices: Sequence[Vertex]) -> dict[int, Vertex]:
     return found
 
 
-def _two_input_cell(
+def genotype_of(normal: str, reduce: str, space: Space) -> Architecture | None:
+    """The architecture of two cells as `two_input_cell` gives them; None if the space has none like it."""
+    concat = f"range(2, {len(literal_eval(normal)) // 2 + 2})"
+    text = f"Genotype(normal={normal}, normal_concat={concat}, reduce={reduce}, reduce_concat={concat})"
+    try:
+        return from_genotype(text, space=space.name, operations=tuple(space.operations))
+    except ValueError:
+        return None
+
+
+def two_input_cell(
     whole: Mapping[int, Vertex], earlier: int, previous: int, output: int, space: Space
 ) -> tuple[str, bool] | None:
     """Pairs of operations and what they read, as a genotype has them, and whether the cell halves the image.
 
-    None where they cannot be told.
+    Args:
+        whole: The network, from `with_reductions`.
+        earlier: The result that is the cell's first input.
+        previous: The one that is its second.
+        output: Its own result.
+        space: A space of the skeleton `darts`.
+
+    Returns:
+        None where they cannot be told.
     """
     labels = operations_by_label(space)
     inside = _ancestors(whole, output) - _ancestors(whole, previous) - {previous}
@@ -312,7 +326,7 @@ def _ancestors(whole: Mapping[int, Vertex], number: int) -> set[int]:
 
 def _layered(vertices: Sequence[Vertex], space: Space) -> _Reading:
     """Stem, layers that each read some of those before them through a 1 x 1 convolution, average, dense layer."""
-    whole, labels = _with_reductions(vertices), operations_by_label(space)
+    whole, labels = with_reductions(vertices), operations_by_label(space)
     stem = next((number for number, one in whole.items() if one.label == "conv3x3" and one.sources == (0,)), None)
     if stem is None:
         return

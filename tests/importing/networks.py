@@ -55,6 +55,38 @@ class Attention(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+class Chained(nn.Module):
+    """Cells that read the two before them (Zoph et al. 2018); some halve the image."""
+
+    def __init__(self, channels: int, cells: str) -> None:
+        super().__init__()
+        self.stem = conv(3, 2 * channels)
+        self.cells = nn.ModuleList(ChainedCell(2 * channels, channels, 2 if kind == "r" else 1) for kind in cells)
+
+    def forward(self, x: Tensor) -> Tensor:
+        earlier = previous = self.stem(x)
+        for cell in self.cells:
+            earlier, previous = previous, cell(earlier, previous)
+        return previous.mean((2, 3))
+
+
+class ChainedCell(nn.Module):
+    """Two states, each the sum of what is made of the inputs, side by side."""
+
+    def __init__(self, into: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.before = nn.ModuleList(conv(into, channels, 1) for _ in range(2))
+        self.deep, self.wide = (conv(channels, channels, kernel, stride) for kernel in (3, 5))
+        self.pools = nn.ModuleList(nn.MaxPool2d(3, stride, 1) for _ in range(2))
+
+    def forward(self, earlier: Tensor, previous: Tensor) -> Tensor:
+        first, second = self.before[0](earlier), self.before[1](previous)
+        if first.shape[-1] > second.shape[-1]:
+            first = first[..., ::2, ::2]
+        one = self.deep(first) + self.pools[0](second)
+        return torch.cat([one, self.wide(second) + self.pools[1](first)], 1)
+
+
 class Gated(nn.Module):
     """A part of the channels is scaled by what is seen of all (Hu et al. 2018)."""
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from graphnas.cell import Cell
 from graphnas.importing import CoarseGraph, Macro, coarsen, macro_structure, recognise_cells, trace
 from graphnas.importing.segments import cuts
+from graphnas.networks import build_network
 from graphnas.spaces import Space
-from tests.importing.networks import Attention, BasicBlock, Classifier, Inception, conv
+from tests.importing.networks import Attention, BasicBlock, Chained, Classifier, Inception, conv
 
 SPACE = Space.load("nasbench101")
 
@@ -67,6 +70,30 @@ def test_layers_of_a_transformer_are_equal_blocks() -> None:
     _, macro = read(nn.Sequential(*(Attention(8) for _ in range(3))), torch.zeros(2, 5, 8))
     assert sum(block.count for block in macro.blocks if "attention" in block.cell.ops) == 3
     assert len(macro.blocks) == 2
+
+
+def test_cells_that_read_the_two_before_them_are_blocks() -> None:
+    _, macro = read(Chained(4, "nnnrnn"))
+    normal = macro.blocks[2].cell
+    assert normal.ops == (
+        "input0", "input1", "conv1x1", "conv1x1", "conv3x3", "maxpool3x3", "add", "conv5x5", "maxpool3x3", "add",
+        "concat", "output",
+    )  # fmt: skip
+    assert {(0, 2), (1, 3), (2, 4), (3, 5), (3, 7), (2, 8), (10, 11)} <= normal.edges
+    # The stem, the first cell, whose inputs are one, and the others; the reduction and what follows it are apart.
+    assert [block.count for block in macro.blocks[:4]] == [1, 1, 3, 1]
+    assert macro.sequence[:4] == ((0, 1), (1, 1), (2, 2), (3, 1))
+
+
+@pytest.mark.parametrize("layers", [5, 8])
+def test_cells_of_darts_are_recognised_in_a_part_of_their_network(layers: int) -> None:
+    space = Space.load("darts")
+    (architecture,) = space.sample(1, np.random.default_rng(3))
+    network = build_network(architecture, space, sizes={"layers": layers, "channels": 4}, classes=10, in_channels=3)
+    # Behind another stem it is no network of the space, yet its cells are.
+    graph, macro = read(nn.Sequential(conv(3, 3, 5), network), torch.zeros(2, 3, 32, 32))
+    (found, *_) = recognise_cells(graph, macro, [SPACE, space])
+    assert space.hash(found.architecture) == space.hash(architecture)
 
 
 def test_a_network_of_two_inputs_is_one_block() -> None:
