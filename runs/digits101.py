@@ -148,19 +148,25 @@ def pilot(space: Space, cells: Sequence[Architecture], lengths: Sequence[int], o
     record.show()
 
 
-def check(evaluator: TrainingEvaluator, cells: Sequence[Architecture], count: int, screen: Console) -> None:
-    """Train some cells of finished shards anew, and say how far the curves are apart."""
-    rng, apart = np.random.default_rng(0), []
-    for path in sorted((FOLDER / "shards").glob("*.npz")):
-        with np.load(path) as shard:
-            for place in rng.permutation(len(shard["row"]))[:count].tolist():
+def check(space: Space, cells: Sequence[Architecture], count: int, screen: Console) -> None:
+    """Train some cells of the table, or of the shards that are finished, anew, and say how far the curves are apart."""
+    path, rng, apart = FOLDER / "digits101.npz", np.random.default_rng(0), []
+    paths = [path] if path.exists() else sorted((FOLDER / "shards").glob("*.npz"))
+    if not paths:
+        raise SystemExit(f"there is neither {path} nor a finished shard to check")
+    for path in paths:
+        with np.load(path) as found:
+            # Cells are listed in the order of the table, of which a shard says which rows it has.
+            rows = found["row"] if "row" in found else np.arange(len(cells))
+            evaluator = trainer(space, int(found["epochs"]))
+            for place in rng.permutation(len(rows))[: max(1, round(count / len(paths)))].tolist():
                 seed = int(rng.integers(len(SEEDS)))
-                again = measure(evaluator, cells[int(shard["row"][place])], seed)
-                before = shard["validation_loss"][place, seed]
+                again = measure(evaluator, cells[int(rows[place])], seed)
+                before = found["validation_loss"][place, seed]
                 apart.append(float(np.abs(np.array(again["validation_loss"]) - before).max()))
-                if again["parameters"] != int(shard["parameters"][place]):
+                if again["parameters"] != int(found["parameters"][place]):
                     raise SystemExit(f"{path}: row {place}: expected {again['parameters']} parameters")
-    screen.print(f"{len(apart)} trainings again: validation losses are at most {max(apart, default=0):.2g} apart")
+    screen.print(f"{len(apart)} trainings again: validation losses are at most {max(apart):.2g} apart")
 
 
 def merge(space: Space, cells: Sequence[Architecture], screen: Console) -> None:
@@ -209,7 +215,7 @@ def main() -> None:
     parser.add_argument("part", choices=("pilot", "train", "check", "merge"))
     parser.add_argument("--epochs", type=int, nargs="+", default=[12], help="of each training; several for the pilot")
     parser.add_argument("--shards", type=numbers, default=list(range(SHARDS)), help="to train, as in 0-3,7")
-    parser.add_argument("--cells", type=int, default=2, help="of each shard, to check")
+    parser.add_argument("--cells", type=int, default=10, help="to check")
     parser.add_argument("--out", type=Path, default=Path("runs/results/digits101_pilot.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -222,7 +228,7 @@ def main() -> None:
         for shard in args.shards:
             train_shard(evaluator, cells, shard, screen)
     elif args.part == "check":
-        check(evaluator, cells, args.cells, screen)
+        check(space, cells, args.cells, screen)
     else:
         merge(space, cells, screen)
 

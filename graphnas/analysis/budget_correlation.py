@@ -62,7 +62,7 @@ def budget_correlations(
         raise ValueError(f"Expected top to be above 0 and at most 1, but got {top!r}")
     found, budgets = [], sorted(values)
     if len(budgets) < 2:
-        raise ValueError(f"Expected two or more budgets, but got {budgets}")
+        raise ValueError(f"Expected two or more budgets, but candidates were trained for {budgets} epochs only")
     for row, small in enumerate(budgets):
         for large in budgets[row + 1 :]:
             both = ~np.isnan(values[small]) & ~np.isnan(values[large])

@@ -92,7 +92,10 @@ def importance(
         )
     finite = outcomes[np.isfinite(outcomes)]
     if len(set(finite.tolist())) < 10:
-        raise ValueError(f"Expected ten or more different values, but got {len(set(finite.tolist()))}")
+        raise ValueError(
+            f"Expected ten or more different values of trials that were not ended early, but got "
+            f"{len(set(finite.tolist()))}"
+        )
     outcomes = np.where(np.isfinite(outcomes), outcomes, finite.min())
     rng = np.random.default_rng(seed)
     names, known = _aspects(space, architectures)

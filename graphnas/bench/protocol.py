@@ -66,6 +66,14 @@ PROTOCOLS: dict[str, Protocol] = {
             further={"test accuracy of the best": "c10_test_200"},
         ),
         Protocol(
+            "digits101",
+            "digits101, mean validation accuracy of three trainings; the table comes with the program",
+            "digits101",
+            "validation_accuracy",
+            places=(25, 50, 100),
+            further={"test accuracy of the best": "test_accuracy"},
+        ),
+        Protocol(
             "enas",
             "ENAS, validation accuracy with shared weights, the 18,115 architectures that have it",
             "enas",

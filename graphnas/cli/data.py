@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphnas.cli.console import BadData, JsonOption, print_json, print_table, set_threads, writing
+from graphnas.data_folder import data_folder
 
 if TYPE_CHECKING:
     from graphnas.evaluate import Table
@@ -20,6 +21,8 @@ app = typer.Typer(
 
 _KNOWN = (
     "digits",
+    "fashion-mnist",
+    "cifar10",
     "nasbench101.npz",
     "nasbench201.parquet",
     "enas6_weightsharing.parquet",
@@ -75,7 +78,7 @@ def import_data(
     from rich.console import Console
     from rich.progress import Progress
 
-    from graphnas.evaluate import data_folder, import_file
+    from graphnas.evaluate import import_file
 
     screen = Console(stderr=True)
     with Progress(console=screen, transient=True, disable=as_json or not screen.is_terminal) as bar:
@@ -89,10 +92,21 @@ def import_data(
         typer.echo(f"{found.path}: {found.detail}")
 
 
+_IMAGES = {
+    "digits": "scikit-learn's handwritten digits, 1,797 of 8 x 8 pixels, built in",
+    "fashion-mnist": "articles of clothing, 70,000 of 28 x 28 pixels, in fashion-mnist/ or from Debian's package",
+    "cifar10": "photographs, 60,000 of 32 x 32 pixels, in cifar-10-batches-bin/ or an archive",
+}
+
+
 def _record(name: str) -> dict[str, Any]:
-    if name == "digits":
-        title = "scikit-learn's handwritten digits, 1,797 of 8 x 8 pixels, built in"
-        return {"name": name, "kind": "images", "title": title, "found": True, "path": None}
+    if name in _IMAGES:
+        from graphnas.tasks import cifar10_place, fashion_mnist_place
+
+        path = {"digits": None, "fashion-mnist": fashion_mnist_place(), "cifar10": cifar10_place()}[name]
+        found = path is not None or name == "digits"
+        place = None if path is None else str(path)
+        return {"name": name, "kind": "images", "title": _IMAGES[name], "found": found, "path": place}
     table = _table(name)
     path = table.folder() / name
     return {"name": name, "kind": "table", "title": table.title, "found": path.is_file(), "path": str(path)}
@@ -107,18 +121,20 @@ def _table(name: str) -> type[Table]:
 
 def _verified(name: str) -> dict[str, Any]:
     record = _record(name)
+    if not record["found"] and record["kind"] == "images":
+        return {**record, "state": "missing", "detail": f"not in {data_folder()}; --task {name}:PATH says where it is"}
     if not record["found"]:
         return {**record, "state": "missing", "detail": f"{record['path']} is not there; {_table(name).source}"}
     try:
-        detail = _check_digits() if record["path"] is None else _table(name)(record["path"]).verify()
+        detail = _check_images(name) if record["kind"] == "images" else _table(name)(record["path"]).verify()
     except (ValueError, OSError) as error:
         return {**record, "state": "damaged", "detail": str(error)}
     return {**record, "state": "whole", "detail": detail}
 
 
-def _check_digits() -> str:
+def _check_images(name: str) -> str:
     from graphnas.tasks import load_task
 
-    task = load_task("digits")
+    task = load_task(name)
     sizes = [len(split.labels) for split in (task.train, task.validation, task.test)]
-    return f"{sum(sizes):,} images: {sizes[0]:,} train, {sizes[1]} validation, {sizes[2]} test"
+    return f"{sum(sizes):,} images: {sizes[0]:,} train, {sizes[1]:,} validation, {sizes[2]:,} test"

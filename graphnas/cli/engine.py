@@ -87,6 +87,10 @@ class EngineChoice:
             raise typer.BadParameter("--address and --gpus-per-trial are of a cluster; they go with --engine ray")
         if chosen.kind == EngineName.ray and workers == 0:
             raise typer.BadParameter("--workers 0 evaluates in this process; --engine ray needs 1 or more")
+        if chosen.workers == 0 and chosen.timeout is not None:
+            raise typer.BadParameter(
+                "--workers 0 evaluates in this process, which no --timeout can end; it goes with 1 worker or more"
+            )
         return chosen
 
     @property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graphnas.cli.console import complain
 from graphnas.cli.surrogate import open_surrogate
 
 if TYPE_CHECKING:
@@ -84,8 +87,16 @@ def _task_word(task: str | None, size: int | None, images: int | None) -> str:
 
     kind, _, place = (task or "digits").partition(":")
     if kind not in TASKS and f"{kind}:" != FOLDER:
-        raise typer.BadParameter(f"{kind!r} is no task; known: {', '.join(TASKS)}, {FOLDER}PATH")
-    return task_word(kind, path=str(Path(place).absolute()) if place else None, size=size, train=images)
+        short = re.fullmatch(r"([a-z0-9-]+)(?:@(\d+))?(?:#(\d+))?", kind)
+        if short is not None and short[1] in TASKS and not place:
+            # As files name tasks.
+            kind = short[1]
+            size = int(short[2]) if size is None and short[2] else size
+            images = int(short[3]) if images is None and short[3] else images
+        else:
+            raise typer.BadParameter(f"{kind!r} is no task; known: {', '.join(TASKS)}, {FOLDER}PATH")
+    path = str(Path(place).expanduser().absolute()) if place else None
+    return task_word(kind, path=path, size=size, train=images)
 
 
 def computes(word: str) -> bool:
@@ -124,6 +135,7 @@ def make_evaluator(
         further: Metrics that its results have to hold, beside the value.
     """
     from graphnas.evaluate import ProxyEvaluator, TableEvaluator, TrainingEvaluator, TrainingRecipe, open_table
+    from graphnas.networks import SKELETONS, read_skeleton
     from graphnas.proxies import PROXIES
     from graphnas.surrogates import SurrogateEvaluator
 
@@ -149,6 +161,10 @@ def make_evaluator(
         if metric is not None:
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")
         settings: dict[str, Any] = {} if recipe is None else TrainingRecipe.of(recipe).arguments()
+        foreign = set(settings.get("sizes", {})) - set(read_skeleton(space.network).sizes)
+        if foreign and any(foreign <= {field.name for field in fields(one)} for one in SKELETONS.values()):
+            complain(f"the recipe's sizes are of another skeleton; {space.name} has its own in their place")
+            del settings["sizes"]
         if epochs is not None:
             settings |= {"epochs": epochs, "max_seconds": None}
         settings["predictions"] = predictions

@@ -197,7 +197,12 @@ def search(
             "sampler": {
                 "kind": kind,
                 "seed": seed or 0,
-                "encoder": encoder_name(loaded, studies.split_sampler(kind)[0], encoder),
+                "encoder": encoder_name(
+                    loaded,
+                    studies.split_sampler(kind)[0],
+                    encoder,
+                    instead="bohb" if joint is not None else "nsga2" if len(goals.directions) > 1 else "evolution",
+                ),
             },
             "evaluator": {
                 "objective": word,

@@ -19,7 +19,7 @@ from graphnas.cli.goals import Goals
 if TYPE_CHECKING:
     import optuna
 
-    from graphnas.cell import Architecture
+    from graphnas.cli.architectures import Candidate
     from graphnas.evaluate import Evaluator
     from graphnas.spaces import HyperparameterSpace, Space
 
@@ -59,7 +59,7 @@ def check_coverage(evaluator: Evaluator, space: Space, goals: Goals, budgets: Se
         )
 
 
-def encoder_name(space: Space, kind: str, encoder: str | None) -> str | None:
+def encoder_name(space: Space, kind: str, encoder: str | None, *, instead: str) -> str | None:
     """The encoder that a search keeps in its settings; None where there is none and the sampler needs none.
 
     Raises:
@@ -74,7 +74,7 @@ def encoder_name(space: Space, kind: str, encoder: str | None) -> str | None:
             if kind in studies.LATENT_SAMPLERS:
                 raise BadData(
                     f"There is no trained encoder for {space.name}: fit one with `graphnas train` and give its folder "
-                    "as --encoder, or choose --sampler evolution"
+                    f"as --encoder, or choose --sampler {instead}"
                 )
             return None
         return own
@@ -155,8 +155,9 @@ def create_search(
     """
     from graphnas import studies
 
-    first = [] if init is None else _read_first(init, space)
-    candidates = None if among is None else _read_first(among, space)
+    begun = [] if init is None else _read_first(init, space)
+    first = [one.architecture for one in begun]
+    candidates = None if among is None else [one.architecture for one in _read_first(among, space)]
     kind = studies.split_sampler(settings["sampler"]["kind"])[0]
     if candidates is not None and kind in studies.OPTUNA_SAMPLERS:
         raise typer.BadParameter(f"--among: {kind} is Optuna's own sampler, which proposes any architecture")
@@ -200,19 +201,27 @@ def create_search(
         storage=storage,
         config=settings,
     )
-    for architecture in first:
-        study.enqueue_trial(space.parameters(architecture))
+    for one in begun:
+        study.enqueue_trial(space.parameters(one.architecture) | _given(one, hyperparameters))
     return folder, study
 
 
-def _read_first(path: Path, space: Space) -> list[Architecture]:
-    """The architectures of a file, of equal ones the first."""
-    from graphnas.cli.architectures import read_architectures
+def _given(candidate: Candidate, hyperparameters: HyperparameterSpace | None) -> dict[str, Any]:
+    """Settings of a file that are searched here, where they are within their ranges."""
+    if hyperparameters is None:
+        return {}
+    known = {one.name: one for one in hyperparameters.parameters}
+    return {name: value for name, value in candidate.settings.items() if name in known and known[name].contains(value)}
 
-    found = read_architectures(path, space)
-    once: dict[str, Architecture] = {}
-    for key, architecture in zip(space.hashes(found), found, strict=True):
-        once.setdefault(key, architecture)
+
+def _read_first(path: Path, space: Space) -> list[Candidate]:
+    """The candidates of a file, of equal architectures the first."""
+    from graphnas.cli.architectures import read_candidates
+
+    found = read_candidates(path, space)
+    once: dict[str, Candidate] = {}
+    for key, one in zip(space.hashes([one.architecture for one in found]), found, strict=True):
+        once.setdefault(key, one)
     if len(once) < len(found):
         complain(f"{path}: {len(found) - len(once)} of {len(found)} architectures repeat another and are left out")
     return list(once.values())

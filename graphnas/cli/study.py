@@ -204,6 +204,7 @@ def anytime(
     import numpy as np
     from optuna.study import StudyDirection
 
+    from graphnas import studies
     from graphnas.analysis.anytime import UNITS, in_turn, on_grid
     from graphnas.analysis.anytime import anytime as curve_of
     from graphnas.report.bench_figures import cost_curves
@@ -212,6 +213,7 @@ def anytime(
         raise typer.BadParameter(f"--unit {unit!r}: expected {', '.join(UNITS)}")
     groups: dict[str, list[Anytime]] = {}
     labels: dict[str, str] = {}
+    judged: dict[str, str] = {}
     for text in folders:
         # A folder's own name may have the sign too.
         parts = [Path(text)] if Path(text).is_dir() else [Path(part) for part in text.split("+")]
@@ -219,11 +221,16 @@ def anytime(
         for folder in parts:
             study = _open(folder)
             maximized = study.directions[0] == StudyDirection.MAXIMIZE
+            evaluator = studies.read_config(folder)["evaluator"]
+            judged[" ".join(str(evaluator[key]) for key in ("name", "metric") if evaluator.get(key))] = str(folder)
             try:
                 curves.append(curve_of(study, unit=unit))
             except ValueError as error:
                 raise BadData(f"{folder}: {error}") from None
         groups.setdefault(_label(parts, labels), []).append(in_turn(curves, maximized=maximized))
+    if len(judged) > 1:
+        (first, one), (other, two) = list(judged.items())[:2]
+        complain(f"values of {one} and {two} are not the same thing: {first} and {other}")
     # As far as all have come.
     end = min(float(curve.cost[-1]) for curves in groups.values() for curve in curves)
     grid = np.linspace(0, end, 200)[1:]

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -45,7 +46,8 @@ class LocalProcesses(Executor):
     """Worker processes of this machine that can be killed one by one.
 
     Workers are spawned, not forked, so that torch and its threads are safe in them, and they end when this process
-    does, even if it is killed. A call that outlives the time limit is killed and replaced by a fresh worker.
+    does, even if it is killed. A call that outlives the time limit is killed and replaced by a fresh worker. With a
+    worker the processes end that its call has started.
 
     Args:
         workers: Number of processes.
@@ -75,6 +77,7 @@ class LocalProcesses(Executor):
         self.gpus = tuple(gpus)
         self._shared: list[bytes] = []
         self._pool: Any = None  # a ProcessPool, which is not fully typed
+        self._places: _Places | None = None
         self._closed = False
 
     def share(self, value: T) -> T | Shared:
@@ -107,11 +110,11 @@ class LocalProcesses(Executor):
             if self._pool is not None:
                 self._pool.stop()
             context = multiprocessing.get_context("spawn")
-            places = _Places(self.gpus, context.Array("i", self.workers)) if self.gpus else None
+            self._places = _Places(self.gpus, context.Array("i", self.workers))
             self._pool = ProcessPool(
                 max_workers=self.workers,
                 initializer=_start_worker,
-                initargs=(self.threads, tuple(self._shared), places),
+                initargs=(self.threads, tuple(self._shared), self._places),
                 context=context,
             )
         return self._pool
@@ -127,6 +130,8 @@ class LocalProcesses(Executor):
             self._pool.close()
         if wait:
             self._pool.join()
+            if self._places is not None:
+                self._places.clear()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         # After an interrupt nobody waits for the results of the calls under way.
@@ -158,18 +163,33 @@ _threads = 1
 
 
 class _Places(NamedTuple):
-    """Which worker has which GPU."""
+    """Which worker is where, and which GPU it has."""
 
     gpus: tuple[str, ...]
     holders: Any
-    """A shared array of the workers' process numbers, 0 where there is none yet."""
+    """A shared array of the workers' process numbers, 0 where there is none yet. Each leads a group of its own, which
+    what it starts belongs to."""
 
-    def take(self) -> str:
-        """The GPU of this process: that of the first place whose holder is no more."""
+    def take(self) -> str | None:
+        """The GPU of this process, if any: that of the first place whose holder is no more, and whose group ends."""
+        os.setpgid(0, 0)
         with self.holders.get_lock():
             place = next((place for place, holder in enumerate(self.holders) if not _lives(holder)), 0)
+            _end_group(self.holders[place])
             self.holders[place] = os.getpid()
-        return self.gpus[place % len(self.gpus)]
+        return self.gpus[place % len(self.gpus)] if self.gpus else None
+
+    def clear(self) -> None:
+        """End what workers that are no more have left."""
+        for holder in self.holders:
+            if not _lives(holder):
+                _end_group(holder)
+
+
+def _end_group(leader: int) -> None:
+    if leader > 0:
+        with contextlib.suppress(OSError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def _lives(process: int) -> bool:
@@ -180,18 +200,19 @@ def _lives(process: int) -> bool:
     return process > 0
 
 
-def _start_worker(threads: int, shared: tuple[bytes, ...], places: _Places | None) -> None:
+def _start_worker(threads: int, shared: tuple[bytes, ...], places: _Places) -> None:
     global _threads
     _threads = threads
-    if places is not None:
-        # Before anything asks for a GPU.
-        os.environ["CUDA_VISIBLE_DEVICES"] = places.take()
+    gpu = places.take()
+    if gpu is not None:
+        # Before anything asks for one.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)
     _held.update({Shared(number): value for number, value in enumerate(shared)})
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Imports behind a shared value are done before the clock of the first call runs. What goes wrong here goes wrong
-    # again in that call, whose exception it then is.
+    # Imports and data behind a shared value are loaded before the clock of the first call runs. What goes wrong here
+    # goes wrong again in that call, whose exception it then is.
     for value in list(_held):
         with contextlib.suppress(Exception):
             value.resolve()
@@ -201,4 +222,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)

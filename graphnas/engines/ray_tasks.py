@@ -51,7 +51,8 @@ class RayTasks(Executor):
         address: Of a running cluster, `auto` for the one of this machine; None starts one that ends with the engine.
         workers: Calls at once; as many as the cluster has room for if None.
         cpus: Processors of each call, which are its threads too.
-        gpus: GPUs of each call; a fraction lets several calls share one.
+        gpus: GPUs of each call; a fraction lets several calls share one. Ray then gives each call a process of its
+            own, which imports and loads data anew.
         timeout: Seconds after which a running call is killed; None for no limit.
 
     Raises:
@@ -224,7 +225,7 @@ def _run(
     timeout: float | None,
 ) -> T:
     """A call in the worker's process, with its threads and its time limit."""
-    # Imports behind a shared value are done before the clock runs.
+    # Imports and data behind a shared value are loaded before the clock runs.
     for value in stored:
         value.resolve()
     if timeout is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class TestedNetwork:
 class TrainingEvaluator:
     """Builds an architecture's network, trains it, and returns its validation accuracy after the last epoch.
 
-    Instances are small and can be pickled: data is loaded where the evaluation runs.
+    Instances are small and can be pickled: data is loaded where they are unpickled, before any evaluation's clock runs.
 
     Args:
         space: Gives the operations and the skeleton.
@@ -101,6 +102,10 @@ class TrainingEvaluator:
             raise ValueError(f"Expected max_seconds to be a finite number above 0, but got {max_seconds!r}")
         make_operations(space.operations)
         task_of(task)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        task_of(self.task)
 
     @property
     def name(self) -> str:
@@ -150,7 +155,8 @@ class TrainingEvaluator:
         predictions = {}
         if self.predictions and folder is not None:
             for name, split in (("validation", task.validation), ("test", task.test)):
-                logits = predict(network, task, split.images).log_softmax(1).cpu().numpy().astype(np.float32)
+                with _told_apart("its predictions failed"):
+                    logits = predict(network, task, split.images).log_softmax(1).cpu().numpy().astype(np.float32)
                 predictions[name] = Path(folder) / f"predictions-{name}.npz"
                 np.savez(
                     predictions[name],
@@ -197,8 +203,10 @@ class TrainingEvaluator:
         network, _ = self._trained(architecture, self._epochs(budget), seed, config, None, folder, None)
         network.eval()
         task = task_of(self.task)
-        test_loss, test_accuracy = evaluate_split(network, task, task.test)
-        return TestedNetwork(network, test_accuracy, test_loss, evaluate_split(network, task, task.validation)[1])
+        with _told_apart("its test failed"):
+            test_loss, test_accuracy = evaluate_split(network, task, task.test)
+            validation_accuracy = evaluate_split(network, task, task.validation)[1]
+        return TestedNetwork(network, test_accuracy, test_loss, validation_accuracy)
 
     def _epochs(self, budget: int | None) -> int | None:
         if budget is None:
@@ -231,19 +239,20 @@ class TrainingEvaluator:
     ) -> tuple[Network, TrainingOutcome]:
         task = task_of(self.task)
         generator = torch.Generator().manual_seed(seed)
-        try:
-            network = build_network(
-                architecture,
-                self.space,
-                sizes=self.sizes,
-                classes=task.classes,
-                in_channels=task.in_channels,
-                generator=generator,
-            )
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise EvaluationFailed(f"the network cannot be built: {error}") from error
+        with _told_apart("the network cannot be built"):
+            try:
+                network = build_network(
+                    architecture,
+                    self.space,
+                    sizes=self.sizes,
+                    classes=task.classes,
+                    in_channels=task.in_channels,
+                    generator=generator,
+                )
+            except ValueError as error:
+                raise EvaluationFailed(f"the network cannot be built: {error}") from error
         identity = f"{architecture.to_json()} {sorted(self.sizes.items())}"
-        try:
+        with _told_apart("the training failed"):
             outcome = train(
                 network,
                 task,
@@ -257,15 +266,22 @@ class TrainingEvaluator:
                 until=until,
                 identity=identity,
             )
-        except TrainingDiverged as error:
-            raise EvaluationFailed(f"diverged: {error}") from error
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise EvaluationFailed(f"out of memory: {error}") from error
-        except RuntimeError as error:
-            # Torch reports both a tensor too large for the machine's memory and an image too small for a pool so.
-            reason = "out of memory" if "allocate" in str(error) else "the training failed"
-            raise EvaluationFailed(f"{reason}: {error}") from error
         return network, outcome
+
+
+@contextlib.contextmanager
+def _told_apart(what: str) -> Iterator[None]:
+    """Failures of networks by their reasons: diverged, out of memory, or `what`."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        raise EvaluationFailed(f"diverged: {error}") from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise EvaluationFailed(f"out of memory: {error}") from error
+    except RuntimeError as error:
+        # Torch reports both a tensor too large for the machine's memory and an image too small for a pool so.
+        reason = "out of memory" if "allocate" in str(error) else what
+        raise EvaluationFailed(f"{reason}: {error}") from error
 
 
 @functools.cache

@@ -2,8 +2,8 @@
 
 A network is cut wherever all paths go through one vertex. What lies between two cuts and is more than a chain is a
 block; chains are blocks where they repeat. A block that is made of cells which read the two cells before them, as
-NASNet's do, and a third of which repeats, is taken apart into these. Blocks are the same if they are isomorphic, whatever
-their channels.
+NASNet's do, and a third of which repeats, is taken apart into these. Blocks are the same if they are isomorphic,
+whatever their channels.
 """
 
 from __future__ import annotations

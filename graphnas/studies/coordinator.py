@@ -26,9 +26,9 @@ from graphnas.studies.errors import StudyError, TooManyFailures
 from graphnas.studies.fidelity import Fidelity
 from graphnas.studies.folder import folder_of
 from graphnas.studies.lease import Event, Lease
-from graphnas.studies.lock import LOCK, coordinator_lock
+from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished
-from graphnas.studies.weights import KeptWeights
+from graphnas.studies.weights import KeptWeights, kept_weights
 
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
@@ -285,11 +285,7 @@ class _Coordinator:
         self._set(lease, "attempts", lease.attempt if self.own_process else lease.attempt - 1)
         self._emit(lease, "started")
         place = self._workplace(lease)
-        budget, until = self.budget, None
-        if self.fidelity is not None:
-            budget = self.fidelity.budgets[lease.rung]
-            if not self.fidelity.restarted and not self._is_last(lease):
-                budget, until = self.fidelity.budgets[-1], budget
+        budget, until = self._budget(lease)
         call = partial(
             engines.evaluate,
             self.evaluator,
@@ -337,6 +333,15 @@ class _Coordinator:
                 return self._climb(lease, result, values, constraints)
             self._complete(lease, result, values, constraints)
         return 1
+
+    def _budget(self, lease: Lease) -> tuple[int | None, int | None]:
+        """What the evaluation under way is asked for: its budget, and where it stops before."""
+        if self.fidelity is None:
+            return self.budget, None
+        budget = self.fidelity.budgets[lease.rung]
+        if self.fidelity.restarted or self._is_last(lease):
+            return budget, None
+        return self.fidelity.budgets[-1], budget
 
     def _is_last(self, lease: Lease) -> bool:
         """Whether the budget under way is the largest."""
@@ -400,7 +405,11 @@ class _Coordinator:
         self._set(lease, "cost", None if result.cost is None else lease.spent[1] + result.cost)
         self._set(lease, "epochs", None if result.budget is None else lease.spent[2] + result.budget)
         self._set(lease, "seed", result.seed)
-        self._set(lease, "budget", result.budget)
+        # As it was asked for: a training by the clock is not one of the epochs that it came to.
+        self._set(lease, "budget", self._budget(lease)[0])
+        weights = None if self.folder is None else kept_weights(self.folder, lease.number)
+        if weights is not None:
+            self._set(lease, "weights", os.path.relpath(weights, self.folder))
         if result.predictions:
             # Relative, so that a search's folder can move.
             paths = {
@@ -437,7 +446,7 @@ class _Coordinator:
         self._set(lease, "cost", cost or None)
         self._set(lease, "epochs", epochs + (0 if place is None else len(engines.read_progress(place))))
         self._set(lease, "seed", self.seed)
-        self._set(lease, "budget", self.budget)
+        self._set(lease, "budget", self._budget(lease)[0])
         self.study.tell(lease.number, state=TrialState.FAIL)
         self.outcomes.append(False)
         self.weights.drop(self._place(lease))
@@ -479,8 +488,6 @@ class _Coordinator:
                 for step, metrics in engines.read_progress(place, after=lease.steps):
                     lease.steps += 1
                     self._progress(lease, step, metrics)
-        if self.folder is not None:
-            os.utime(self.folder / LOCK)
 
     def _progress(self, lease: Lease, step: int, metrics: Mapping[str, float]) -> None:
         self._emit(lease, "progress", step=step, metrics=metrics)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import optuna
@@ -19,7 +20,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from graphnas.studies.errors import StudyError
@@ -35,8 +36,8 @@ _OWNER = "graphnas:folder"  # attribute of a study on a server: the folder of it
 class SearchStorage(RDBStorage):
     """A storage that knows the folder of its search, and whose trials share what is the same in all of them."""
 
-    def __init__(self, folder: Path, url: str, **settings: Any) -> None:
-        super().__init__(url, engine_kwargs=settings)
+    def __init__(self, folder: Path, url: str | URL, **settings: Any) -> None:
+        super().__init__(_text_of(url), engine_kwargs=settings)
         self.folder = folder.absolute()
         self._distributions: dict[BaseDistribution, BaseDistribution] = {}
 
@@ -76,7 +77,7 @@ class FolderDatabase:
         # Made under another name, so that there is no moment at which the database exists and is not whole.
         part = self.path.with_name(f".{DATABASE}.{os.getpid()}")
         try:
-            made = RDBStorage(f"sqlite:///{part.absolute()}")
+            made = RDBStorage(_text_of(_sqlite(part)))
             _make_study(made, _STUDY, directions, attributes)
             made.engine.dispose()
             part.replace(self.path)
@@ -93,23 +94,47 @@ class FolderDatabase:
         self._check()
         storage = SearchStorage(
             self.folder,
-            f"sqlite:///{self.path.absolute()}",
+            _sqlite(self.path, self._mode),
             # Readers may hold the database for a moment; the coordinator waits for them.
             connect_args={"timeout": 60, "factory": _Connection},
         )
         return optuna.load_study(study_name=_STUDY, storage=storage, sampler=sampler)
+
+    @property
+    def _mode(self) -> dict[str, str]:
+        """How SQLite opens the file; where nothing may be written, it can only be read."""
+        if _may_write(self.folder) and _may_write(self.path):
+            return {"mode": "rw"}
+        # A log that is there is needed. Without one nobody writes, and SQLite would make one to read by.
+        return {"mode": "ro"} if self.path.with_name(f"{DATABASE}-wal").exists() else {"immutable": "1"}
 
     def _check(self) -> None:
         """Refuse a file that is no whole database of a search, before anything is written to it."""
         with self.path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\0":
                 raise StudyError(f"{self} is no SQLite database")
-        with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as database:
+        location = f"{self.path.absolute().as_uri()}?{urlencode(self._mode)}"
+        with contextlib.closing(sqlite3.connect(location, timeout=60, uri=True)) as database:
             ((verdict,), *_) = database.execute("PRAGMA quick_check(1)")
             if verdict != "ok":
                 raise StudyError(f"{self} is damaged: {' '.join(verdict.split())}")
             if (_STUDY,) not in database.execute("SELECT study_name FROM studies").fetchall():
                 raise StudyError(f"{self} holds no study named {_STUDY!r}")
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK)
+
+
+def _sqlite(path: Path, mode: Mapping[str, str] | None = None) -> URL:
+    """The URL of a file, whatever characters its name has."""
+    if mode is None:
+        return URL.create("sqlite", database=str(path.absolute()))
+    return URL.create("sqlite", database=path.absolute().as_uri(), query={**mode, "uri": "true"})
+
+
+def _text_of(url: str | URL) -> str:
+    return url if isinstance(url, str) else url.render_as_string(hide_password=False)
 
 
 class ServerDatabase:

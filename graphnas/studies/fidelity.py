@@ -75,16 +75,18 @@ class Fidelity:
         if kind not in FIDELITIES:
             raise ValueError(f"Expected fidelity to be one of {', '.join(FIDELITIES)}, but got {kind!r}")
         settings: dict[str, Any] = {"least": 1, "factor": 3, "restarted": False}
+        known, epochs = getattr(evaluator, "budgets", None), getattr(evaluator, "epochs", None)
         for part in parts:
             name, _, text = part.partition("=")
             value = plain_value(text)
             if name not in settings or type(value) is not type(settings[name]):
                 raise ValueError(f"Expected fidelity settings least=N, factor=N and restarted=true, but got {part!r}")
+            if name == "restarted" and known is not None:
+                raise ValueError(f"Expected no {part!r}: whether budgets are trainings of their own is the table's")
             settings[name] = value
         least, factor, restarted = settings["least"], settings["factor"], settings["restarted"]
         if least < 1 or factor < 2:
             raise ValueError(f"Expected least from 1 and factor from 2, but got {least} and {factor}")
-        known, epochs = getattr(evaluator, "budgets", None), getattr(evaluator, "epochs", None)
         if known is not None:
             budgets = sorted(budget for budget in known if epochs is not None and least <= budget <= epochs)
             restarted = not getattr(evaluator, "continued", False)

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from graphnas.studies.errors import StudyLocked
 LOCK = "coordinator.lock"
 
 _FOREIGN_LEASE = 60.0  # seconds without a sign of life after which another host's lock is void
+_SIGN_OF_LIFE = 10.0  # seconds between two
 
 
 @contextlib.contextmanager
@@ -41,14 +43,25 @@ def coordinator_lock(folder: Path) -> Iterator[None]:
             raise StudyLocked(
                 f"{folder} was in use by {who} {age:.0f} seconds ago; if that process is gone, try again in a minute"
             )
+        over = threading.Event()
+        # A thread of its own, since the coordinator may be busy with a candidate for hours.
+        alive = threading.Thread(target=_give_signs, args=(path, over), daemon=True)
         try:
             file.truncate(0)
             file.write(json.dumps(mine))
             file.flush()
+            alive.start()
             yield
         finally:
+            over.set()
             # The file stays: removing it would let two processes lock two files of one name.
             file.truncate(0)
+
+
+def _give_signs(path: Path, over: threading.Event) -> None:
+    while not over.wait(_SIGN_OF_LIFE):
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
 def _now(folder: Path) -> float:

@@ -10,14 +10,15 @@ from optuna.trial import FrozenTrial
 from graphnas.studies.trials import WEIGHTS, best, finished, pareto_set
 
 
-def kept_weights(folder: str | Path, trial: FrozenTrial) -> Path | None:
+def kept_weights(folder: str | Path, trial: FrozenTrial | int) -> Path | None:
     """The weights of a trial's network in the folder of its search; None if they are not kept.
 
     Args:
         folder: The folder.
-        trial: One of its trials.
+        trial: One of its trials, or its number.
     """
-    return next(iter(sorted((Path(folder) / "trials" / str(trial.number)).rglob(WEIGHTS))), None)
+    number = trial if isinstance(trial, int) else trial.number
+    return next(iter(sorted((Path(folder) / "trials" / str(number)).rglob(WEIGHTS))), None)
 
 
 class KeptWeights:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import itertools
-import os
 import zlib
 from io import BytesIO
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphnas.data_folder import data_folder
+from graphnas.tasks.decoded import kept
 from graphnas.tasks.task import Split, Task, hold_out, resized
 
 _BATCHES = "cifar-10-batches-bin"  # folder inside the published archive of binary batches
@@ -48,32 +44,45 @@ def cifar10_task(
         FileNotFoundError: if there are no such files.
         ValueError: naming the file that is not what it should be.
     """
-    place = data_folder() if path is None else Path(path)
+    place = cifar10_place(path)
+    if place is None:
+        raise FileNotFoundError(
+            f"No CIFAR-10 in {_start(path)}: expected {_BATCHES}, {' or '.join(_ARCHIVES)}; or give a folder as "
+            "cifar10:PATH"
+        )
     known, test = _load(place)
     if size is not None:
         known, test = (Split(resized(split.images, size), split.labels) for split in (known, test))
     return hold_out(name, known, test, validation=_VALIDATION, train=train, flip=True)
 
 
+def cifar10_place(path: str | Path | None = None) -> Path | None:
+    """The folder of batches or the archive, as `cifar10_task` looks for it; None if there is none."""
+    start = _start(path)
+    if start.is_file():
+        return start
+    folders = [folder for folder in (start / _BATCHES, start) if (folder / _FILES["train"][0]).is_file()]
+    archives = [start / name for name in _ARCHIVES if (start / name).is_file()]
+    return next(iter([*folders, *archives]), None)
+
+
+def _start(path: str | Path | None) -> Path:
+    return data_folder() if path is None else Path(path).expanduser()
+
+
 def _load(place: Path) -> tuple[Split, Split]:
     if place.is_file():
         return _of_archive(place)
-    for folder in (place / _BATCHES, place):
-        if (folder / _FILES["train"][0]).is_file():
-            known, test = (_of_batches([folder / one for one in names]) for names in _FILES.values())
-            return known, test
-    for archive in _ARCHIVES:
-        if (place / archive).is_file():
-            return _of_archive(place / archive)
-    raise FileNotFoundError(
-        f"No CIFAR-10 in {place}: expected {_BATCHES}, {' or '.join(_ARCHIVES)}; or give a folder as cifar10:PATH"
-    )
+    known, test = (_of_batches([place / one for one in names]) for names in _FILES.values())
+    return known, test
 
 
 def _of_batches(paths: list[Path]) -> Split:
     rows = []
     for path in paths:
-        data = np.fromfile(path, np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; the others of CIFAR-10 are there")
+        data = np.fromfile(path, np.uint8)
         if len(data) != 10_000 * _ROW:
             raise ValueError(f"{path}: expected a file of {10_000 * _ROW:,} bytes, but got {len(data):,}")
         rows.append(data.reshape(10_000, _ROW))
@@ -84,27 +93,24 @@ def _of_batches(paths: list[Path]) -> Split:
 
 
 def _of_archive(path: Path) -> tuple[Split, Split]:
-    """Both splits of an archive; decoded once and kept beside other caches, since decoding takes half a minute."""
+    """Both splits of an archive; decoded once, since that takes half a minute."""
+    if not is_zipfile(path):
+        raise ValueError(f"{path}: expected an archive of CIFAR-10, {' or '.join(_ARCHIVES)}, but it is no npz file")
+
+    def decode() -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                for name, n in _IMAGES.items():
+                    split = _decoded(path, archive, name, n)
+                    tensors |= {f"{name}_images": split.images, f"{name}_labels": split.labels}
+        except (KeyError, ValueError, EOFError, BadZipFile, zlib.error, OSError) as error:
+            raise ValueError(f"{path}: expected an archive of CIFAR-10: {error}") from None
+        return tensors
+
     state = path.stat()
-    about = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode()).hexdigest()[:16]
-    cache = Path.home() / ".cache" / "graphnas" / f"{path.stem}-{about}.safetensors"
-    with contextlib.suppress(OSError, SafetensorError, KeyError):
-        kept = load_file(cache)
-        return tuple(Split(kept[f"{one}_images"], kept[f"{one}_labels"]) for one in _IMAGES)  # type: ignore[return-value]
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            known, test = (_decoded(path, archive, split, n) for split, n in _IMAGES.items())
-    except (KeyError, ValueError, EOFError, BadZipFile, zlib.error, OSError) as error:
-        raise ValueError(f"{path}: expected an archive of CIFAR-10: {error}") from None
-    tensors: dict[str, Tensor] = {}
-    for name, split in zip(_IMAGES, (known, test), strict=True):
-        tensors |= {f"{name}_images": split.images, f"{name}_labels": split.labels}
-    partial = cache.with_suffix(f".{os.getpid()}.partial")
-    with contextlib.suppress(OSError, SafetensorError):
-        # A home that cannot be written only costs the time of decoding again.
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial)
-        os.replace(partial, cache)
+    found = kept(path, (state.st_size, state.st_mtime_ns), decode)
+    known, test = (Split(found[f"{name}_images"], found[f"{name}_labels"]) for name in _IMAGES)
     return known, test
 
 

@@ -16,6 +16,7 @@ from graphnas.tasks.task import Split, Task, hold_out, resized
 
 _INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # by Debian's package dataset-fashion-mnist
 _FILES = {"train": 60_000, "t10k": 10_000}
+_FIRST = "train-images-idx3-ubyte.gz"
 _SIDE = 28
 _VALIDATION = 10_000
 
@@ -38,11 +39,10 @@ def fashion_mnist_task(
         FileNotFoundError: if there are no such files.
         ValueError: naming the file that is not what it should be.
     """
-    folders = [data_folder() / "fashion-mnist", _INSTALLED] if path is None else [Path(path)]
-    folder = next((one for one in folders if (one / "train-images-idx3-ubyte.gz").is_file()), None)
+    folder = fashion_mnist_place(path)
     if folder is None:
         raise FileNotFoundError(
-            f"No train-images-idx3-ubyte.gz in {' or '.join(map(str, folders))}; Debian's package "
+            f"No {_FIRST} in {' or '.join(map(str, _folders(path)))}; Debian's package "
             "dataset-fashion-mnist installs it, or give its folder as fashion-mnist:PATH"
         )
     known, test = (
@@ -50,6 +50,15 @@ def fashion_mnist_task(
         for split, n in _FILES.items()
     )
     return hold_out(name, known, test, validation=_VALIDATION, train=train, flip=True)
+
+
+def fashion_mnist_place(path: str | Path | None = None) -> Path | None:
+    """The folder of the files, as `fashion_mnist_task` looks for it; None if there is none."""
+    return next((one for one in _folders(path) if (one / _FIRST).is_file()), None)
+
+
+def _folders(path: str | Path | None) -> list[Path]:
+    return [data_folder() / "fashion-mnist", _INSTALLED] if path is None else [Path(path).expanduser()]
 
 
 def _images(path: Path, n: int, size: int | None) -> Tensor:

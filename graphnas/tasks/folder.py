@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from graphnas.tasks.decoded import kept
 from graphnas.tasks.task import Task, split_images
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ def folder_task(name: str, path: str | Path, *, size: int | None = None, train: 
     """The task of a folder of class folders; classes are numbered in the order of their names.
 
     Split as `split_images` does. Images are grey if all files are, else RGB; they are turned as their EXIF data says,
-    what is transparent is laid on white, and of 16 bits the upper eight are kept.
+    what is transparent is laid on white, and of 16 bits the upper eight are kept. Those that are no squares are
+    stretched to one. What takes long to decode is kept for the next time in `~/.cache/graphnas`, up to a gibibyte.
 
     Args:
         name: Name of the task.
@@ -38,7 +41,7 @@ def folder_task(name: str, path: str | Path, *, size: int | None = None, train: 
         FileNotFoundError: if there is no such folder.
         ValueError: naming the folder or file that cannot be used, and why.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder of images")
     if size is not None and size < 2:
@@ -50,8 +53,17 @@ def folder_task(name: str, path: str | Path, *, size: int | None = None, train: 
         raise ValueError(f"{folder}: expected a folder for each of two or more classes, but got {len(classes)}")
     for label, one in enumerate(classes):
         if counts[label] < _FEWEST:
-            raise ValueError(f"{folder / one}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}")
-    images = torch.from_numpy(_read([file for file, _ in files], size))
+            inside = any(entry.is_dir() for entry in (folder / one).iterdir())
+            hint = f"; the folders of classes have to lie in {folder} itself" if inside else ""
+            raise ValueError(
+                f"{folder / one}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}{hint}"
+            )
+    states = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file, _ in files]
+
+    def decode() -> dict[str, Tensor]:
+        return {"images": torch.from_numpy(_read([file for file, _ in files], size))}
+
+    images = kept(folder, (size, states), decode)["images"]
     labels = torch.tensor([label for _, label in files])
     return split_images(name, images, labels, train=train)
 

@@ -168,14 +168,18 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 
 def _parted(rows: Tensor, labels: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """So many of the rows, and the others, both with the shares of the classes; the same at every call."""
+    """So many of the rows, and the others, both with the shares of the classes; the same at every call.
+
+    Raises:
+        ValueError: if one of the parts has not as many rows as there are classes.
+    """
     from sklearn.model_selection import train_test_split
 
     classes = int(labels.max()) + 1
     if not classes <= n <= len(rows) - classes:
         raise ValueError(
-            f"Expected a number of training images that leaves one of each of {classes} classes to every split, but "
-            f"got {n} of {len(rows)}"
+            f"Expected a number of images from {classes} to {len(rows) - classes}, so that all classes are in every "
+            f"split, but got {n}"
         )
     one, other = train_test_split(rows.numpy(), train_size=n, stratify=labels[rows].numpy(), random_state=0)
     return torch.from_numpy(one), torch.from_numpy(other)

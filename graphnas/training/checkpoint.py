@@ -22,12 +22,17 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], state: dict[str, A
         OSError: if it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{_NAME}.*.partial"):
+        # A process that was killed while it wrote has left it.
+        stale.unlink(missing_ok=True)
     partial = folder / f"{_NAME}.{os.getpid()}.partial"
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     try:
         save_file(tensors, partial, metadata={"state": json.dumps(state)})
     except SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(folder / _NAME)) from None
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
     os.replace(partial, folder / _NAME)
 
 

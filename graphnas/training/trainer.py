@@ -23,6 +23,7 @@ from graphnas.training.pooling import FastPools
 from graphnas.training.regularisation import AuxiliaryClassifier, AveragedWeights, DroppedPaths
 from graphnas.training.seeds import check_seed
 
+_PIXELS = 512 * 32 * 32  # of the images that are looked at together outside of training
 _RESOLUTION = 10_000  # steps of the schedule of a training that is given seconds
 
 
@@ -109,16 +110,15 @@ def train(
         if report is not None:
             for epoch in range(1, done + 1):
                 report(epoch, {name: values[epoch - 1] for name, values in curve.items()})
-        while not (schedule.over(done) if until is None else done >= until):
+        # Whether it is over is a question of what a checkpoint says, so that one of the end is not gone on from.
+        while not (schedule.over(done, wall) if until is None else done >= until):
             metrics = run.epoch(done, schedule)
             done += 1
+            wall = time.perf_counter() - start_wall
             for name, value in metrics.items():
                 curve.setdefault(name, []).append(value)
             if folder is not None:
-                spent = {
-                    "seconds": time.perf_counter() - start_wall,
-                    "cpu_seconds": time.process_time() - start_cpu,
-                }
+                spent = {"seconds": wall, "cpu_seconds": time.process_time() - start_cpu}
                 state = {"about": about, "curve": curve, "averaged": run.averaged_steps, **spent}
                 save_checkpoint(Path(folder), run.tensors(), state)
             if report is not None:
@@ -131,15 +131,17 @@ def train(
     )
 
 
-def predict(network: nn.Module, task: Task, images: Tensor, *, batch_size: int = 512) -> Tensor:
+def predict(network: nn.Module, task: Task, images: Tensor, *, batch_size: int | None = None) -> Tensor:
     """`n x classes` logits in evaluation mode, on the network's device; the mode is put back afterwards.
 
     Args:
         network: A classifier of the task's images.
         task: Says how images are standardised.
         images: `n x channels x height x width` pixels.
-        batch_size: Images at once.
+        batch_size: Images at once; up to 512, and of large images as many as have the pixels of 512 small ones, if
+            None.
     """
+    batch_size = batch_size or max(1, min(512, _PIXELS // (images.shape[-2] * images.shape[-1])))
     mode = network.training
     network.eval()
     try:
@@ -168,10 +170,9 @@ class _Schedule:
     start: float
     """Reading of the clock at which the training would have begun without stops."""
 
-    def over(self, done: int) -> bool:
-        """Whether the training ends after so many epochs."""
-        place, end = self.place(done, 0, 1)
-        return place >= end
+    def over(self, done: int, seconds: float) -> bool:
+        """Whether the training ends after so many epochs and seconds."""
+        return done >= self.epochs if self.epochs is not None else seconds >= (self.max_seconds or 0.0)
 
     def place(self, done: int, step: int, steps: int) -> tuple[int, int]:
         """Steps of the schedule that lie behind, and all of them, at a step of the epoch after those that are done."""

@@ -43,7 +43,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_data_of_all_spaces_is_listed(data: Path) -> None:
     (data / "nasbench201.parquet").touch()
     listed = {one["name"]: one for one in json.loads(run("data", "list", "--json").stdout)}
-    assert set(listed) == {"digits", *(table.file for table in TABLES.values())}
+    assert set(listed) == {"digits", "fashion-mnist", "cifar10", *(table.file for table in TABLES.values())}
     assert {name for name, one in listed.items() if one["found"]} - SHIPPED == {"digits", "nasbench201.parquet"}
     assert listed["darts_bench545.parquet"]["path"] == str(data / "darts_bench545.parquet")
     assert listed["digits"]["kind"] == "images"
@@ -59,6 +59,8 @@ def test_missing_and_damaged_tables_are_told_apart(data: Path) -> None:
     external = [table for table in TABLES.values() if not table.shipped]
     assert {name: state for name, state in states.items() if name not in SHIPPED} == {
         "digits": "whole",
+        "fashion-mnist": "missing",
+        "cifar10": "missing",
         **{table.file: "missing" for table in external},
     }
     for table in external:

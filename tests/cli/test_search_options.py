@@ -42,6 +42,26 @@ def test_a_recipe_is_kept_with_its_search(cells: Path, tmp_path: Path) -> None:
     assert "--recipe says how to train; it goes with --task" in wrong.stderr
 
 
+def test_the_best_of_trainings_by_the_clock_is_the_one_that_is_tested(tmp_path: Path) -> None:
+    recipe, folder = tmp_path / "recipe.toml", tmp_path / "found"
+    recipe.write_text("max_seconds = 0.3\n[network]\nchannels = 4\nstacks = 1\n")
+    settings = ("--task", "digits#200", "--sampler", "random", "--workers", 0, "--device", "cpu", "--trials", 2)
+    found = run("search", "nasbench101", *settings, "--recipe", recipe, "--out", folder, "--json")
+    assert found.exit_code == 0, found.stderr
+    assert "damaged" not in found.stderr
+    assert not list(folder.rglob("*.damaged"))
+    best = json.loads(found.stdout)["best"][0]
+    assert (folder / best["weights"]).is_file()
+
+
+def test_a_recipe_of_another_skeleton_keeps_its_settings(tmp_path: Path) -> None:
+    settings = ("--task", "digits", "--images", 50, "--epochs", 1, "--sampler", "random", "--trials", 1)
+    where = ("--workers", 0, "--device", "cpu", "--out", tmp_path / "found", "--json")
+    found = run("search", "nasbench201", *settings, "--recipe", "nasbench101", *where)
+    assert found.exit_code == 0, found.stderr
+    assert "sizes are of another skeleton; nasbench201 has its own" in found.stderr
+
+
 @pytest.mark.slow
 def test_candidates_that_fall_behind_end_early(tmp_path: Path) -> None:
     folder = tmp_path / "found"
@@ -72,6 +92,7 @@ def test_engines_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         (("--address", "auto"), "they go with --engine ray"),
         (("--gpus-per-trial", 0.5), "they go with --engine ray"),
         (("--engine", "ray", "--workers", 0), "--engine ray needs 1 or more"),
+        (("--workers", 0, "--timeout", 5), "which no --timeout can end"),
     ):
         wrong = run("search", "nasbench101", "--task", "digits", *options, "--out", tmp_path / "found")
         assert wrong.exit_code == 2
@@ -107,6 +128,15 @@ def test_hyperparameters_are_searched_with_architectures(tmp_path: Path) -> None
     assert again.exit_code == 0, again.stderr
     record = json.loads(again.stdout)
     assert record["trials"] == 12
+    # A candidate that comes first keeps the settings that it was found with.
+    space.write_text("[hyperparameters]\nbatch_size = { low = 16, high = 64 }")
+    first = run(
+        "search", "nasbench101", *settings, "--joint", space, "--trials", 1, "--init", folder / "best.json",
+        "--out", tmp_path / "first", "--json",
+    )  # fmt: skip
+    assert first.exit_code == 0, first.stderr
+    settled = json.loads((folder / "best.json").read_text())["hyperparameters"]["batch_size"]
+    assert json.loads(first.stdout)["best"][0]["hyperparameters"] == {"batch_size": settled}
     assert not [source for source in record["sources"] if source.startswith("fallback")]
     best = record["best"][0]["hyperparameters"]
     assert best == json.loads((folder / "best.json").read_text())["hyperparameters"]

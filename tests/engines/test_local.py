@@ -1,7 +1,9 @@
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +67,23 @@ def test_each_worker_sees_a_gpu_of_its_own_and_its_successor_the_same() -> None:
         with pytest.raises(WorkerLost):
             engine.submit(die).result(timeout=60)
         assert {call.result(timeout=60) for call in [engine.submit(seen, 0.5) for _ in range(12)]} == {"3", "GPU-5"}
+
+
+def begin(path: str) -> None:
+    """Start a process, write its number, and hang."""
+    with Path(path).open("w") as file:
+        file.write(str(subprocess.Popen(["sleep", "600"]).pid))
+    time.sleep(600)
+
+
+def lives(process: int) -> bool:
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_what_a_killed_call_has_started_ends_with_it(tmp_path: Path) -> None:
+    with LocalProcesses(workers=1, timeout=2.0) as engine:
+        with pytest.raises(TimeLimitExceeded):
+            engine.submit(begin, str(tmp_path / "number")).result(timeout=60)
+        assert engine.submit(abs, -3).result(timeout=60) == 3
+        assert not lives(int((tmp_path / "number").read_text()))

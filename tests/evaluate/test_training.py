@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from graphnas.cell import Architecture, Cell
@@ -80,6 +81,33 @@ def test_candidates_that_cannot_be_built_fail() -> None:
     with pytest.raises(EvaluationFailed, match="at least as many channels") as failure:
         TrainingEvaluator(SPACE, sizes={"channels": 2}).evaluate(WIDE)
     assert failure.value.reason.startswith("the network cannot be built")
+
+
+def test_what_does_not_fit_into_memory_is_called_so_wherever_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EvaluationFailed, match=r"^out of memory"):
+        TrainingEvaluator(SPACE, sizes={"channels": 2_000_000}).evaluate(ARCHITECTURE)
+
+    def exhausted(*given: object, **settings: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("graphnas.evaluate.training.predict", exhausted)
+    with pytest.raises(EvaluationFailed, match=r"^out of memory: CUDA"):
+        small(predictions=True).evaluate(ARCHITECTURE, folder=tmp_path)
+
+
+def test_data_is_loaded_with_the_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, loaded = pickle.dumps(small()), []
+    monkeypatch.setattr("graphnas.evaluate.training.task_of", loaded.append)
+    pickle.loads(data)
+    assert loaded == ["digits"]
+
+
+def test_a_training_by_the_clock_is_read_again_as_it_ended(tmp_path: Path) -> None:
+    evaluator = TrainingEvaluator(SPACE, max_seconds=0.5, sizes={"channels": 4, "stacks": 2})
+    result = evaluator.evaluate(ARCHITECTURE, folder=tmp_path)
+    assert evaluator.test(ARCHITECTURE, folder=tmp_path).validation_accuracy == result.value
 
 
 def test_diverging_candidates_fail() -> None:

@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from graphnas import studies
 from graphnas.search import RandomCellSampler
 from graphnas.spaces import Space
 from graphnas.studies import StudyError, StudyLocked
+from graphnas.studies.lock import LOCK, coordinator_lock
 from tests.studies.conftest import EdgeCount, start
 
 
@@ -51,6 +53,33 @@ def test_another_hosts_lock_is_void_when_it_shows_no_sign_of_life(tmp_path: Path
     os.utime(lock, (stamp, stamp))
     studies.run(study, space, EdgeCount(), n_trials=1)
     assert len(study.trials) == 1
+
+
+def test_a_busy_coordinator_shows_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphnas.studies.lock._SIGN_OF_LIFE", 0.01)
+    with coordinator_lock(tmp_path):
+        os.utime(tmp_path / LOCK, (0, 0))
+        deadline = time.monotonic() + 30
+        while (tmp_path / LOCK).stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (tmp_path / LOCK).stat().st_mtime > 0
+
+
+@pytest.mark.parametrize("name", ["what?", "50%41", "a#b", "two words"])
+def test_a_folder_may_have_any_name_and_be_read_only(
+    name: str, tmp_path: Path, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = start(tmp_path / name, space)
+    studies.run(study, space, EdgeCount(), n_trials=2)
+    storage: Any = study._storage
+    storage.remove_session()
+    storage._backend.engine.dispose()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+    before = sorted(path.name for path in (tmp_path / name).iterdir())
+    assert "study.db-wal" not in before
+    monkeypatch.setattr("graphnas.studies.database._may_write", lambda path: False)
+    assert len(studies.resume(tmp_path / name).trials) == 2
+    assert sorted(path.name for path in (tmp_path / name).iterdir()) == before
 
 
 def test_the_folder_is_known_wherever_the_study_was_opened_and_used(

@@ -56,6 +56,34 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         load_task(f"folder:{tmp_path / 'broken'}")
 
 
+def test_what_took_long_to_decode_is_kept_until_the_images_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = write(tmp_path / "images")
+    first = load_task(f"folder:{folder}")
+    assert not (tmp_path / "home").exists()
+    monkeypatch.setattr("graphnas.tasks.decoded._WORTH", 0.0)
+    load_task(f"folder:{folder}")
+    (kept,) = (tmp_path / "home" / ".cache" / "graphnas").iterdir()
+    with monkeypatch.context() as unread:
+        unread.setattr("graphnas.tasks.folder._read", None)
+        assert load_task(f"folder:{folder}").fingerprint == first.fingerprint
+    kept.write_bytes(kept.read_bytes()[:100])  # damaged, it is decoded anew
+    assert load_task(f"folder:{folder}").fingerprint == first.fingerprint
+    (folder / "dark" / "0.png").write_bytes((folder / "bright" / "0.png").read_bytes())
+    assert load_task(f"folder:{folder}").fingerprint != first.fingerprint
+    (other,) = kept.parent.iterdir()
+    assert other != kept
+
+
+def test_classes_a_level_too_deep_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "train")
+    write(tmp_path / "images" / "test")
+    with pytest.raises(ValueError, match="the folders of classes have to lie in"):
+        load_task(f"folder:{tmp_path / 'images'}")
+
+
 def save(folder: Path, image: Callable[[int], Image.Image], suffix: str = "png") -> Path:
     for label, name in enumerate("ab"):
         (folder / name).mkdir(parents=True)

@@ -100,7 +100,10 @@ def write_archive(path: Path, *, jpeg: bool) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("jpeg", [False, True])
-def test_cifar10_is_read_from_an_archive_and_kept_decoded(jpeg: bool, small: Path) -> None:
+def test_cifar10_is_read_from_an_archive_and_kept_decoded(
+    jpeg: bool, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphnas.tasks.decoded._WORTH", 0.0)
     path = small / "cifar10_some.npz"
     levels = write_archive(path, jpeg=jpeg)
     task = load_task(f"cifar10:{path}")

@@ -50,7 +50,7 @@ def test_a_word_holds_the_settings_of_a_task() -> None:
     assert task.name == "digits@12#300"
     assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [300, 748, 749]
     assert task.train.images.shape[1:] == (1, 12, 12)
-    with pytest.raises(ValueError, match="leaves one of each of 10 classes to every split, but got 1790 of 1797"):
+    with pytest.raises(ValueError, match="from 10 to 1787, so that all classes are in every split, but got 1790"):
         load_task("digits#1790")
     with pytest.raises(ValueError, match="at least 2 pixels, but got 'digits@1'"):
         load_task("digits@1")
