@@ -3,12 +3,14 @@
 Two benchmarks, in which a trial costs what its trainings took:
 
 - `nasbench101`: the 30,001 cells with accuracies after 4, 12, 36 and 108 epochs, each budget a training of its own; a
-  shorter one costs its share of the recorded seconds of 108 epochs. Proposals are restricted to these cells.
+  shorter one costs its share of the recorded seconds of 108 epochs. Proposals are restricted to these cells, but for
+  those of Optuna's TPE, of which most are other cells: such trials fail and cost nothing.
 - `spikenas`: 15,625 spiking networks of NAS-Bench-201's graph with curves of 100 epochs (SpikeNAS-Bench), of which the
   budgets 3, 11, 33 and 100 are read: a training goes on. Its five operations stand for those of NAS-Bench-201 in the
   order zero, identity, then the three spiking convolutions, so the encoder's names of them mean nothing.
 
-Found is what a trial of the largest budget has shown, so what was seen after a few epochs alone does not count.
+Found is what a trial of the largest budget has shown, so what was seen after a few epochs alone does not count. A search
+that has not found any of them counts with its whole length, so means are lower bounds where not all seeds have.
 
     python runs/hyperband_tables.py --seeds 20
 
@@ -196,9 +198,9 @@ def main() -> None:
         figure="Time until the best hundredth is found, by several budgets and by one",
         settings={"top": TOP, "trainings": args.trainings, "query": QUERY},
         columns={
-            "hours_to_top": "hours to the top",
+            "hours_to_top": "hours to the top, or in all",
             "trainings_to_top": "in full trainings",
-            "found_top": "share of seeds",
+            "found_top": "share of seeds that got there",
             **{f"best_{place}": f"best, %, after {place} full trainings" for place in PLACES},
             "trials": "trials",
         },

@@ -20,6 +20,7 @@ from records import Measure, spread, table_lines
 
 FOLDER = Path(__file__).parent
 TIMINGS = ".timings.json"
+SPARSE = 0.4  # share of a table's fields below which it is written as lists
 COMPARISON = "Searches of tables; every class of architectures counts once"
 
 
@@ -91,6 +92,23 @@ def measures(result: dict[str, Any]) -> list[str]:
 def rows(result: dict[str, Any]) -> list[str]:
     """Rows of measures, what each row is, and which fits failed."""
     head, *lines = table_lines(result["rows"], result["columns"])
+    if sum(len(one["results"]) for one in result["rows"].values()) < SPARSE * len(result["rows"]) * len(
+        result["columns"]
+    ):
+        # Rows that have hardly a column in common are lists.
+        head = ["", "", "CPU-s"]
+        lines = [
+            [
+                name,
+                "; ".join(
+                    f"{title}: {spread(one['results'][measure])}"
+                    for measure, title in result["columns"].items()
+                    if measure in one["results"]
+                ),
+                f"{sum(one['cpu_seconds']) / len(one['cpu_seconds']):.0f}",
+            ]
+            for name, one in result["rows"].items()
+        ]
     table = [head, ["---"] * len(head), *lines]
     text = [f"| {' | '.join(line)} |" for line in table]
     text += ["", *(f"- {name}: {one['about']}" for name, one in result["rows"].items())]
