@@ -9,8 +9,8 @@ Two benchmarks, in which a trial costs what its trainings took:
   budgets 3, 11, 33 and 100 are read: a training goes on. Its five operations stand for those of NAS-Bench-201 in the
   order zero, identity, then the three spiking convolutions, so the encoder's names of them mean nothing.
 
-Found is what a trial of the largest budget has shown, so what was seen after a few epochs alone does not count. A search
-that has not found any of them counts with its whole length, so means are lower bounds where not all seeds have.
+Found is what a trial of the largest budget has shown, so what was seen after a few epochs alone does not count. A
+search that has not found any of them counts with its whole length, so means are lower bounds where not all seeds have.
 
     python runs/hyperband_tables.py --seeds 20
 
