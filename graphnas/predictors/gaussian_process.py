@@ -76,7 +76,8 @@ def fit_gaussian_process(X: Tensor, Y: Tensor, *, settings: int = 0) -> Model:
 
     Where hyperparameters are searched too, the kernel is the product of that of the latent means and one of the
     hyperparameters, Matern-5/2 with a lengthscale for each: how much one of them matters is learnt, and what is known
-    of it counts the more, the more alike two architectures are.
+    of it counts the more, the more alike two architectures are, in the share of it that depends on the architecture
+    (`MaternProduct`).
 
     Args:
         X: `n x d` latent means, about standard normal, then hyperparameters in `[0, 1]`.

@@ -113,11 +113,18 @@ def _factors(kernel: Kernel) -> list[Kernel]:
     return [kernel.latent, kernel.settings] if type(kernel) is MaternProduct else [kernel]
 
 
+def _commons(kernel: Kernel) -> list[Tensor | None]:
+    """For each of these, the share of it that is 1 for all points, if any."""
+    return [kernel.common.detach(), None] if type(kernel) is MaternProduct else [None]
+
+
 class _Process(NamedTuple):
     """A process with its observations worked in."""
 
     factors: list[tuple[Any, Tensor]]
     """Columns and lengthscales of each kernel whose product is the process's."""
+    commons: list[Tensor | None]
+    """For each of these, the share of it that is 1 for all points, if any."""
     outputscale: Tensor
     constant: Tensor
     scaled: list[Tensor]
@@ -153,16 +160,17 @@ class _Process(NamedTuple):
             ]
             outputscale = kernel.outputscale.detach()
             scaled = _scaled(points if pending is None else torch.cat([points, pending]), factors)
-            covariance = _matern(scaled, scaled, outputscale) * relation[budgets][:, budgets]
+            commons = _commons(kernel.base_kernel)
+            covariance = _matern(scaled, scaled, outputscale, commons) * relation[budgets][:, budgets]
             covariance.diagonal().add_(deviation)
             factor = psd_safe_cholesky(covariance)
             weights = torch.cholesky_solve((targets - constants[budgets[:n]])[:, None], factor[:n, :n])[:, 0]
             identity = torch.eye(n + m, dtype=factor.dtype)
             inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
-        return cls(factors, outputscale, constants[0], scaled, relation[0, budgets], weights, inverse)
+        return cls(factors, commons, outputscale, constants[0], scaled, relation[0, budgets], weights, inverse)
 
     def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        cross = _matern(_scaled(z, self.factors), self.scaled, self.outputscale).mul_(self.share)
+        cross = _matern(_scaled(z, self.factors), self.scaled, self.outputscale, self.commons).mul_(self.share)
         mean = self.constant + cross[:, : len(self.weights)] @ self.weights
         # The inverse is lower triangular.
         explained = torch.zeros_like(mean)
@@ -177,18 +185,22 @@ def _scaled(z: Tensor, factors: list[tuple[Any, Tensor]]) -> list[Tensor]:
     return [z[:, columns] / lengthscale for columns, lengthscale in factors]
 
 
-def _matern(x: list[Tensor], y: list[Tensor], outputscale: Tensor) -> Tensor:
+def _matern(x: list[Tensor], y: list[Tensor], outputscale: Tensor, commons: list[Tensor | None]) -> Tensor:
     """`n x m` covariances of points by a product of Matern-5/2 kernels (Rasmussen & Williams 2006, Eq. 4.17).
 
     Args:
         x: `n` points in lengthscales, for each kernel.
         y: `m` points likewise.
         outputscale: Their variance.
+        commons: For each kernel, the share of it that is 1 for all points, if any.
     """
     covariance = outputscale
-    for mine, other in zip(x, y, strict=True):
+    for mine, other, common in zip(x, y, commons, strict=True):
         squared = mine.square().sum(-1, keepdim=True) + other.square().sum(-1) - 2 * mine @ other.T
         r = math.sqrt(5) * squared.clamp_min(_COINCIDENT).sqrt()
+        if common is not None:
+            covariance = (common + (1 - common) * (1 + r).add_(r.square().div_(3)) * torch.exp(-r)) * covariance
+            continue
         # In place as far as gradients allow: what takes time here is memory.
         covariance = (1 + r).add_(r.square().div_(3)).mul_(covariance) * torch.exp(-r)
     return covariance

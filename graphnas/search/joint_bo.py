@@ -34,8 +34,8 @@ _RADIUS = 2.5  # reach of the ascent in the latent space, in median distances to
 class LatentJointSampler(LatentBOSampler):
     """Bayesian optimisation over the latent points of architectures and the settings of their training.
 
-    One Gaussian process, whose kernel is the product of one of latent means and one of hyperparameters
-    (`fit_gaussian_process`), predicts the outcomes, the worst of which count alike (`winsorised_scores`); where trials
+    One Gaussian process, whose kernel is the product of one of latent means and one of hyperparameters, of whose effect
+    a share is the same for all architectures (`fit_gaussian_process`), predicts the outcomes, the worst of which count alike (`winsorised_scores`); where trials
     are compared at several budgets, it learns from all of these. Candidates are the architectures of the best trials,
     those one edit away from them, and those that points around them decode to, each with settings near those of the
     best and with random ones. From the most promising of all, the acquisition is ascended by gradient, in the settings

@@ -43,3 +43,17 @@ def test_noise_of_inputs_counts_where_the_model_is_steep() -> None:
     assert added[3:10].abs().max() < 2e-3
     assert added[20:27].mean().item() == pytest.approx(0.01 / float(Y.std()) ** 2, rel=0.2)
     torch.testing.assert_close(with_input_noise(model, torch.zeros_like(X)).posterior(X).mean, model.posterior(X).mean)
+
+
+def test_what_settings_do_to_all_architectures_is_known_of_others_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    latent = 3 * torch.randn(40, 16, generator=generator, dtype=torch.float64)  # far apart
+    setting = torch.rand(40, 1, generator=generator, dtype=torch.float64)
+    outcomes = normal_scores((-((setting[:, 0] - 0.3) ** 2)).tolist())
+    model = fit_gaussian_process(torch.cat([latent, setting], -1), outcomes, settings=1)
+    assert model.covar_module.base_kernel.common.item() > 0.9
+    other = 3 * torch.randn(1, 16, generator=generator, dtype=torch.float64)
+    asked = torch.linspace(0, 1, 21, dtype=torch.float64)[:, None]
+    mean, _ = Posterior(model).moments(torch.cat([other.expand(21, -1), asked], -1))
+    assert asked[int(mean.argmax())].item() == pytest.approx(0.3, abs=0.1)
+    assert mean.max() - mean.min() > 1.5
