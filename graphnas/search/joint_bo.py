@@ -35,12 +35,12 @@ class LatentJointSampler(LatentBOSampler):
     """Bayesian optimisation over the latent points of architectures and the settings of their training.
 
     One Gaussian process, whose kernel is the product of one of latent means and one of hyperparameters, of whose effect
-    a share is the same for all architectures (`fit_gaussian_process`), predicts the outcomes, the worst of which count alike (`winsorised_scores`); where trials
-    are compared at several budgets, it learns from all of these. Candidates are the architectures of the best trials,
-    those one edit away from them, and those that points around them decode to, each with settings near those of the
-    best and with random ones. From the most promising of all, the acquisition is ascended by gradient, in the settings
-    alone and in both. The source of a proposal is `settings` if its architecture has been tried before; else it says
-    how that was found, as in `LatentBOSampler`.
+    a share is the same for all architectures (`fit_gaussian_process`), predicts the outcomes, the worst of which count
+    alike (`winsorised_scores`); where trials are compared at several budgets, it learns from all of these. Candidates
+    are the architectures of the best trials, those one edit away from them, and those that points around them decode
+    to, each with settings near those of the best and with random ones. From the most promising of all, the acquisition
+    is ascended by gradient, in the settings alone and in both. The source of a proposal is `settings` if its
+    architecture has been tried before; else it says how that was found, as in `LatentBOSampler`.
 
     Args:
         space: The space to search.
