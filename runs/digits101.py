@@ -148,7 +148,7 @@ def pilot(space: Space, cells: Sequence[Architecture], lengths: Sequence[int], o
     record.show()
 
 
-def check(space: Space, cells: Sequence[Architecture], count: int, screen: Console) -> None:
+def check(evaluator: TrainingEvaluator, cells: Sequence[Architecture], count: int, screen: Console) -> None:
     """Train some cells of the table, or of the shards that are finished, anew, and say how far the curves are apart."""
     path, rng, apart = FOLDER / "digits101.npz", np.random.default_rng(0), []
     paths = [path] if path.exists() else sorted((FOLDER / "shards").glob("*.npz"))
@@ -158,7 +158,8 @@ def check(space: Space, cells: Sequence[Architecture], count: int, screen: Conso
         with np.load(path) as found:
             # Cells are listed in the order of the table, of which a shard says which rows it has.
             rows = found["row"] if "row" in found else np.arange(len(cells))
-            evaluator = trainer(space, int(found["epochs"]))
+            if int(found["epochs"]) != evaluator.epochs:
+                raise SystemExit(f"{path} holds trainings of {int(found['epochs'])} epochs; say so with --epochs")
             for place in rng.permutation(len(rows))[: max(1, round(count / len(paths)))].tolist():
                 seed = int(rng.integers(len(SEEDS)))
                 again = measure(evaluator, cells[int(rows[place])], seed)
@@ -228,7 +229,7 @@ def main() -> None:
         for shard in args.shards:
             train_shard(evaluator, cells, shard, screen)
     elif args.part == "check":
-        check(space, cells, args.cells, screen)
+        check(evaluator, cells, args.cells, screen)
     else:
         merge(space, cells, screen)
 

@@ -91,8 +91,18 @@ def test_shards_of_digits101_go_on_and_become_a_table(tmp_path: Path, monkeypatc
     again = dict(np.load(shard))
     for name in ("row", "validation_loss", "test_accuracy", "parameters"):
         np.testing.assert_array_equal(again[name], whole[name])
+    said: list[str] = []
+    monkeypatch.setattr(screen, "print", said.append)
     module.check(evaluator, cells, 1, screen)
     module.merge(small, cells, screen)
+    module.check(evaluator, cells, 3, screen)
+    for line, count in ((said[0], 2), (said[-1], 3)):
+        assert line.startswith(f"{count} trainings again: validation losses are at most")
+        assert float(line.split()[-2]) < 1e-5
+    monkeypatch.setattr(evaluator, "epochs", 3)
+    with pytest.raises(SystemExit, match="trainings of 2 epochs"):
+        module.check(evaluator, cells, 1, screen)
+    monkeypatch.setattr(evaluator, "epochs", 2)
     table = Digits101Table(module.FOLDER / "digits101.npz")
     assert (len(table), table.epochs) == (7, 2)
     assert [table.row(cell) for cell in cells] == list(range(7))

@@ -79,7 +79,9 @@ def test_failed_trials_count_as_the_worst_and_errors_say_what_came(space: Space)
     failed = [float("-inf") if number < 5 else value for number, value in enumerate(values)]
     lost[values.index(min(values))] = failed[values.index(min(values))] = min(values)
     assert importance(space, cells, failed) == importance(space, cells, lost)
-    with pytest.raises(ValueError, match="Expected ten or more different values, but got 1"):
+    with pytest.raises(
+        ValueError, match="Expected ten or more different values of trials that were not ended early, but got 1"
+    ):
         importance(space, cells, [0.5] * 60)
     with pytest.raises(ValueError, match="Expected as many architectures and settings as values"):
         importance(space, cells[:3], values)

@@ -92,6 +92,7 @@ def test_protocols_are_those_that_are_documented() -> None:
         "p101-full": 200,
         "p101-val": 200,
         "p201": 150,
+        "digits101": 100,
         "enas": 200,
     }
 
