@@ -19,6 +19,7 @@ from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summa
 from graphnas.content import content_folder
 from graphnas.encoders import encoder_digest
 from graphnas.engines import LocalProcesses
+from graphnas.spaces import Space
 
 _SEARCHING = ("spaces", "encoders", "predictors", "search", "bench")  # parts of the library that proposals depend on
 
@@ -26,7 +27,7 @@ RUNS = "runs.jsonl"
 """File of finished searches, one a line, that a comparison goes on from."""
 
 _benchmarks: dict[str, Benchmark] = {}  # a worker's, by protocol
-_encoders: dict[str, Any] = {}  # a worker's, by name
+_encoders: dict[tuple[str, str], Any] = {}  # a worker's, by name and space
 
 
 def compare(
@@ -134,7 +135,8 @@ def program_digest() -> str:
 def _encoder(protocol: Protocol, method: str, encoders: dict[str, str] | None) -> str | None:
     if studies.split_sampler(method)[0] not in studies.LATENT_SAMPLERS:
         return None
-    return (encoders or {}).get(protocol.space, protocol.space)
+    own = str(Space.load(protocol.space).encoder.get("pretrained", protocol.space))
+    return (encoders or {}).get(protocol.space, own)
 
 
 def _search(protocol: Protocol, method: str, seed: int, encoder: str | None) -> Run:
@@ -151,9 +153,10 @@ def _search(protocol: Protocol, method: str, seed: int, encoder: str | None) -> 
     if encoder is not None:
         from graphnas.encoders import CellAutoencoder
 
-        if encoder not in _encoders:
-            _encoders[encoder] = CellAutoencoder.from_pretrained(encoder, space=benchmark.space)
-        model = _encoders[encoder]
+        known = encoder, protocol.space
+        if known not in _encoders:
+            _encoders[known] = CellAutoencoder.from_pretrained(encoder, space=benchmark.space)
+        model = _encoders[known]
     return run_search(benchmark, method, seed, encoder=model)
 
 
