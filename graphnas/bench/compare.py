@@ -135,8 +135,7 @@ def program_digest() -> str:
 def _encoder(protocol: Protocol, method: str, encoders: dict[str, str] | None) -> str | None:
     if studies.split_sampler(method)[0] not in studies.LATENT_SAMPLERS:
         return None
-    own = str(Space.load(protocol.space).encoder.get("pretrained", protocol.space))
-    return (encoders or {}).get(protocol.space, own)
+    return (encoders or {}).get(protocol.space, Space.load(protocol.space).pretrained)
 
 
 def _search(protocol: Protocol, method: str, seed: int, encoder: str | None) -> Run:

@@ -135,7 +135,7 @@ def run_grid(
     Raises:
         ValueError: as `Grid.settings`, or if the file holds what is no trial.
     """
-    encoder = encoder or str(data.space.encoder.get("pretrained", data.space.name))
+    encoder = encoder or data.space.pretrained
     latent = {name: PREDICTORS[name].latent for name in grid.predictors if name in PREDICTORS}
     loaded = CellAutoencoder.from_pretrained(encoder, space=data.space) if any(latent.values()) else None
     needs = {name: make_predictor(name, data.space, encoder=loaded).needs for name in grid.predictors}

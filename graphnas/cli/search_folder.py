@@ -69,7 +69,7 @@ def encoder_name(space: Space, kind: str, encoder: str | None, *, instead: str) 
     from graphnas.content import content_folder
 
     if encoder is None:
-        own = str(space.encoder.get("pretrained", space.name))
+        own = space.pretrained
         if not (content_folder("encoders") / own / "config.toml").is_file():
             if kind in studies.LATENT_SAMPLERS:
                 raise BadData(

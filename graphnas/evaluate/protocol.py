@@ -47,6 +47,14 @@ class Result:
     predictions: dict[str, Path] = field(default_factory=dict)
     """For each split, an .npz file of `n x classes` float32 `log_probabilities` and `n` `labels`."""
 
+    @property
+    def value_curve(self) -> tuple[float, ...]:
+        """The curve that ends in, or at least reaches, the value; empty if there is none."""
+        for curve in self.curve.values():
+            if curve and curve[-1] == self.value:
+                return curve
+        return next((curve for curve in self.curve.values() if self.value in curve), ())
+
     def to_json(self) -> str:
         """One line of JSON; figures that are not finite become null."""
         data = asdict(self) | {"predictions": {split: str(path) for split, path in self.predictions.items()}}

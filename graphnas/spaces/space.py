@@ -92,6 +92,11 @@ class Space:
         return f"Space({self.name!r}, {settings})"
 
     @property
+    def pretrained(self) -> str:
+        """Name of the encoder of its searches: its own, or that of a larger space."""
+        return str(self.encoder.get("pretrained", self.name))
+
+    @property
     def vocabulary(self) -> tuple[str, ...]:
         """Vertex labels in the order of their codes in `CellArrays`."""
         return self.topology.vocabulary

@@ -421,7 +421,7 @@ class _Coordinator:
             if not pruned:  # what was reached at the budget of a pruned trial is written
                 self._reach(lease, values[0])
         elif len(values) == 1:
-            for step, value in enumerate(_objective_curve(result), start=1):
+            for step, value in enumerate(result.value_curve, start=1):
                 self.study._storage.set_trial_intermediate_value(lease.trial_id, step, value)
         if pruned:
             self.study.tell(lease.number, state=TrialState.PRUNED)
@@ -495,11 +495,3 @@ class _Coordinator:
     def _emit(self, lease: Lease, kind: str, **details: Any) -> None:
         settings = lease.settings or {}
         self.on_event(Event(kind, lease.number, lease.architecture, lease.source, settings, **details))
-
-
-def _objective_curve(result: Result) -> tuple[float, ...]:
-    """The curve of the objective: the one that ends in, or at least reaches, the value; empty if there is none."""
-    for curve in result.curve.values():
-        if curve and curve[-1] == result.value:
-            return curve
-    return next((curve for curve in result.curve.values() if result.value in curve), ())

@@ -34,7 +34,7 @@ class LatentProcessEnsemble(Ensemble):
 
     def __init__(self, space: Space, settings: dict[str, Any] | None = None) -> None:
         super().__init__(space, settings)
-        encoder = self.settings.setdefault("encoder", str(space.encoder.get("pretrained", space.name)))
+        encoder = self.settings.setdefault("encoder", space.pretrained)
         digest = encoder_digest(encoder)
         if self.settings.setdefault("weights", digest) != digest:
             raise ValueError(
