@@ -76,7 +76,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "thompson": {"acquisition": "thompson"},
     "input noise": {"input_noise": True},
     "retrained": {"retrain_every": 25},
-} | {name: {"metric": False, "sources": ("edit",)} for name in ("adjacency", "statistics", "structure")}
+    **{name: {"metric": False, "sources": ("edit",)} for name in ("adjacency", "statistics", "structure")},
+}
 
 
 class Features:

@@ -91,6 +91,8 @@ def train_shard(evaluator: TrainingEvaluator, cells: Sequence[Architecture], sha
                     file.write(json.dumps(done[row, seed]) + "\n")
                     file.flush()
     columns = {name: [[done[row, seed][name] for seed in SEEDS] for row in rows] for name in done[rows[0], 0]}
+    real = (*CURVES, "test_loss", "test_accuracy", "cpu_seconds")
+    measured: dict[str, Any] = {name: np.array(columns[name], dtype=np.float32) for name in real}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as binary:
@@ -98,8 +100,7 @@ def train_shard(evaluator: TrainingEvaluator, cells: Sequence[Architecture], sha
             binary,
             row=np.array(rows, dtype=np.int16),
             epochs=np.array(evaluator.epochs),
-            **{name: np.array(columns[name], dtype=np.float32) for name in (*CURVES, "test_loss", "test_accuracy")},
-            cpu_seconds=np.array(columns["cpu_seconds"], dtype=np.float32),
+            **measured,
             parameters=np.array(columns["parameters"], dtype=np.int32)[:, 0],
             macs=np.array(columns["macs"], dtype=np.int32)[:, 0],
         )
@@ -184,7 +185,7 @@ def merge(space: Space, cells: Sequence[Architecture], screen: Console) -> None:
     # Processors differ in speed. Shards hold every 24th cell each, so on one processor they would cost about the same.
     for shard in shards[1:]:
         shard["cpu_seconds"] = shard["cpu_seconds"] * (shards[0]["cpu_seconds"].mean() / shard["cpu_seconds"].mean())
-    columns = {name: np.concatenate([shard[name] for shard in shards])[order] for name in shards[0]}
+    columns: dict[str, Any] = {name: np.concatenate([shard[name] for shard in shards])[order] for name in shards[0]}
     arrays = space.to_arrays(list(cells))
     hashes = np.frombuffer(bytes.fromhex("".join(space.hashes(list(cells)))), dtype=np.uint8).reshape(len(cells), 16)
     path = FOLDER / "digits101.npz"
@@ -204,7 +205,7 @@ def merge(space: Space, cells: Sequence[Architecture], screen: Console) -> None:
 
 def numbers(text: str) -> list[int]:
     """`0-3,7` as numbers."""
-    found = []
+    found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)

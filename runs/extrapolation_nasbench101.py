@@ -138,7 +138,7 @@ def ranking(points: NDArray[np.float64], cells: Cells) -> dict[str, float]:
 def of_eight(n: int) -> CellArrays:
     """`n` random cells of 8 vertices."""
     space = Space.load("nasbench101", max_vertices=8)
-    rng, found = np.random.default_rng(0), []
+    rng, found = np.random.default_rng(0), list[CellArrays]()
     while sum(part.n for part in found) < n:
         drawn = space.sample_arrays(n, rng)
         found.append(drawn.take(drawn.size == 8))

@@ -53,7 +53,8 @@ class HiddenArchitecture:
     def _features(self, architecture: Architecture) -> np.ndarray:
         cells = self.space.topology.canonical(self.space.to_arrays([architecture]))
         counts = wl_counts(cells, self.space.vocabulary).astype(np.float64)
-        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+        unit: np.ndarray = counts / np.linalg.norm(counts, axis=1, keepdims=True)
+        return unit
 
     def evaluate(self, architecture: Architecture) -> Result:
         """The mean cosine over the cells."""

@@ -75,10 +75,11 @@ def recipe_of(scale: Scale) -> TrainingRecipe:
     """The published recipe at a scale; the learning rate follows the batch size."""
     recipe = TrainingRecipe.load(Path("runs/recipes/nasbench101.toml"))
     rate = recipe.config.learning_rate * scale.batch_size / recipe.config.batch_size
-    return TrainingRecipe(
-        scale.epochs,
-        {**recipe.sizes, "channels": scale.channels},
-        replace(recipe.config, batch_size=scale.batch_size, learning_rate=rate),
+    return replace(
+        recipe,
+        epochs=scale.epochs,
+        sizes={**recipe.sizes, "channels": scale.channels},
+        config=replace(recipe.config, batch_size=scale.batch_size, learning_rate=rate),
     )
 
 
@@ -169,7 +170,7 @@ def plain_epoch(network: Network, task: Task, recipe: TrainingRecipe, device: st
     """One epoch as one would write it, with the same augmentation and optimizer, and mixed precision on a GPU."""
     config, mixed = recipe.config, torch.device(device).type == "cuda"
     layout = torch.channels_last if mixed else torch.contiguous_format
-    network = network.to(memory_format=layout).train()
+    network = network.to(memory_format=layout).train()  # type: ignore[call-overload]
     images, labels = task.train.images.to(device), task.train.labels.to(device)
     mean = torch.tensor(task.mean, device=device).view(1, -1, 1, 1)
     deviation = torch.tensor(task.deviation, device=device).view(1, -1, 1, 1)
@@ -184,7 +185,7 @@ def plain_epoch(network: Network, task: Task, recipe: TrainingRecipe, device: st
     shift = task.shift if config.shift is None else config.shift
     size = task.image_size
     order = torch.randperm(len(labels), device=device)
-    for batch in order.split(config.batch_size):
+    for batch in torch.split(order, config.batch_size):
         x = F.pad(images[batch], (shift,) * 4)
         across, down = torch.randint(0, 2 * shift + 1, (2,)).tolist()
         x = x[:, :, down : down + size, across : across + size]
@@ -193,7 +194,7 @@ def plain_epoch(network: Network, task: Task, recipe: TrainingRecipe, device: st
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
             loss = F.cross_entropy(network(x), labels[batch])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     loss.item()
 

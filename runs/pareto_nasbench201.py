@@ -77,7 +77,7 @@ def search(
     rows: dict[str, int] = {}
     rng, repeats = np.random.default_rng(seed), 0
     while len(rows) < PLACES[-1]:
-        asked = []
+        asked: list[tuple[optuna.Trial, int]] = []
         while len(asked) < BATCH:
             trial = study.ask()
             architecture = space.suggest(trial)

@@ -12,6 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def measure(space: Space, cells: int, seeds: int) -> dict[str, Any]:
     topology, parts = space.topology, len(space.cell_names)
     drawn = topology.sample(cells, np.random.default_rng(0))
     decisions = topology.encode(drawn)
-    sampling = [rate(cells, lambda s=seed: topology.sample(cells, np.random.default_rng(s))) for seed in range(seeds)]
+    sampling = [rate(cells, partial(topology.sample, cells, np.random.default_rng(seed))) for seed in range(seeds)]
     small = Space.load(space.name, **LISTED.get(space.name, {}))
     started = time.process_time()
     listed = small.enumerate_arrays()

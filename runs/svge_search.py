@@ -119,7 +119,8 @@ class SparseProcess:
         return covariance
 
     def _whitened(self, z: Tensor) -> Tensor:
-        return torch.linalg.solve_triangular(self.root, self._kernel(z), upper=False)
+        whitened: Tensor = torch.linalg.solve_triangular(self.root, self._kernel(z), upper=False)
+        return whitened
 
     def moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """`n` predicted means and standard deviations of the function."""
@@ -146,7 +147,7 @@ class SparseProcess:
         optimizer = torch.optim.Adam([at], lr=float((high - low).mean()) / 50)
         for _ in range(REFINEMENTS):
             optimizer.zero_grad()
-            (-log_expected_improvement(*self.moments(at), best)).sum().backward()
+            (-log_expected_improvement(*self.moments(at), best)).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 at.copy_(torch.minimum(torch.maximum(at, low), high))
@@ -223,7 +224,7 @@ def of_enas(space: Space, seed: int) -> tuple[list[Architecture], NDArray[np.flo
     X = torch.from_numpy((points[oracle] - centre) / scale)
     Y = torch.from_numpy((labels[oracle] - mean) / deviation)
     model = fit_gaussian_process(X[:FITTED], Y[:FITTED, None])
-    model.set_train_data(X, Y, strict=False)
+    model.set_train_data(X, Y, strict=False)  # type: ignore[operator]
     posterior = Posterior(model)
 
     def value(architectures: Sequence[Architecture]) -> list[float]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -286,7 +286,7 @@ class DagDerivation(Derivation):
     """`n x v` predecessors of the vertex under construction (`m`)."""
 
     @classmethod
-    def empty(cls, topology: DagTopology, n: int) -> DagDerivation:
+    def empty(cls, topology: DagTopology, n: int) -> Self:
         """`n` derivations before their first decision."""
         v = topology.max_vertices
         opened = np.zeros((n, v), dtype=bool)
