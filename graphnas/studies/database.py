@@ -39,17 +39,21 @@ class SearchStorage(RDBStorage):
     def __init__(self, folder: Path, url: str | URL, **settings: Any) -> None:
         super().__init__(_text_of(url), engine_kwargs=settings)
         self.folder = folder.absolute()
-        self._distributions: dict[BaseDistribution, BaseDistribution] = {}
+        self._distributions: dict[tuple[tuple[str, BaseDistribution], ...], dict[str, BaseDistribution]] = {}
 
     def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
-        """Trials with one object for equal distributions, of which each has some thirty and every row new ones."""
+        """Trials that share names and distributions, of which each has some thirty and every row new ones."""
         trials = super()._get_trials(*args, **kwargs)
         for trial in trials:
-            trial.distributions = {
-                sys.intern(name): self._distributions.setdefault(one, one) for name, one in trial.distributions.items()
-            }
-            trial.params = {sys.intern(name): value for name, value in trial.params.items()}
+            key = tuple(trial.distributions.items())
+            trial.distributions = self._distributions.setdefault(key, trial.distributions)
+            trial.params, trial.user_attrs = _interned(trial.params), _interned(trial.user_attrs)
         return trials
+
+
+def _interned(value: Any) -> Any:
+    """The same, with one object for each name of a mapping."""
+    return {sys.intern(k): _interned(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 class FolderDatabase:
