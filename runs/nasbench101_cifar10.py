@@ -146,7 +146,12 @@ def speed(space: Space, scale: Scale, device: str, out: Path) -> None:
             clock, measured = time.process_time(), {}
             for kind, loop in (("plain", plain_epoch), ("trainer", trainer_epoch)):
                 network = build_network(
-                    cell, space, sizes=recipe.sizes, generator=torch.Generator().manual_seed(seed)
+                    cell,
+                    space,
+                    sizes=recipe.sizes,
+                    classes=task.classes,
+                    in_channels=task.in_channels,
+                    generator=torch.Generator().manual_seed(seed),
                 ).to(device)
                 loop(network, few, recipe, device)  # what happens once, such as the choice of algorithms
                 started = clock_of_loop()
