@@ -80,8 +80,11 @@ def train_shard(evaluator: TrainingEvaluator, cells: Sequence[Architecture], sha
     rows = range(shard, len(cells), SHARDS)
     work = UNFINISHED / f"{shard:02}.jsonl"
     work.parent.mkdir(parents=True, exist_ok=True)
-    lines = work.read_text(encoding="utf-8").splitlines() if work.exists() else []
-    done = {(one["row"], one["seed"]): one for one in map(json.loads, lines)}
+    text = work.read_text(encoding="utf-8") if work.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:  # a line was being written when the process ended
+        work.write_text(whole, encoding="utf-8")
+    done = {(one["row"], one["seed"]): one for one in map(json.loads, whole.splitlines())}
     began = time.process_time()
     with work.open("a", encoding="utf-8") as file:
         for row in rows:

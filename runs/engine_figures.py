@@ -7,7 +7,8 @@
 - `shared`: eight processes ask and tell one study in a SQLite database, 1,000 times in all.
 - `refused`: a second coordinator on the folder of a running search.
 - `lost`: a worker is killed in the middle of its candidate.
-- `memory`: 5,000 trials of a table: resident memory after 1,000 and at the end.
+- `memory`: 5,000 trials of a table: resident memory, open files and CPU time a trial of the first thousand and of the
+  last (Linux).
 
     python runs/engine_figures.py busy ray kills shared refused lost memory
 """
@@ -46,7 +47,6 @@ WORKERS, CANDIDATES = 8, 200
 KILLS = 50
 SHARED = 1_000
 TRIALS = 5_000
-_MEBIBYTE = 1024  # in units of `ru_maxrss`, KiB on Linux
 
 
 @dataclass(frozen=True)
@@ -236,11 +236,17 @@ def memory(space: Space, folder: Path) -> dict[str, float]:
     evaluator = TableEvaluator(open_table("nasbench101"))
     sampler = RandomCellSampler(space, seed=0)
     study = studies.create(folder, space, evaluator, sampler, config={"sampler": {"kind": "random", "seed": 0}})
-    found, clock = {}, time.process_time()
-    for trials in (1_000, TRIALS):
+    found: dict[str, float] = {}
+    before = 0
+    for trials in (1_000, TRIALS - 1_000, TRIALS):
+        clock = time.process_time()
         studies.run(study, space, evaluator, n_trials=trials)
-        found[f"mebibytes_{trials}"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEBIBYTE
-    return {"trials": len(study.trials), **found, "coordinator": 1000 * (time.process_time() - clock) / TRIALS}
+        found[f"cpu_{trials}"] = 1000 * (time.process_time() - clock) / (trials - before)
+        before = trials
+        pages = int(Path("/proc/self/statm").read_text().split()[1])  # resident now, not at most
+        found[f"mebibytes_{trials}"] = pages * resource.getpagesize() / 2**20
+        found[f"files_{trials}"] = len(os.listdir("/proc/self/fd"))
+    return {"trials": len(study.trials)} | {name: found[name] for name in found if name in COLUMNS}
 
 
 PARTS: Mapping[str, tuple[str, Callable[[Space, Path], dict[str, float]]]] = {
@@ -273,6 +279,10 @@ COLUMNS = {
     "seconds": "seconds in all",
     "mebibytes_1000": "MiB after 1,000 trials",
     f"mebibytes_{TRIALS}": "MiB at the end",
+    "files_1000": "open files after 1,000 trials",
+    f"files_{TRIALS}": "open files at the end",
+    "cpu_1000": "CPU ms of each of the first 1,000",
+    f"cpu_{TRIALS}": "CPU ms of each of the last 1,000",
 }
 
 

@@ -4,9 +4,9 @@ The cells are the table's best by `test_acc_run0`, the median one, and ResNet's 
 On a GPU the defaults are the published training, 108 epochs of the whole network; without one they are what a processor
 does in minutes, fewer images and epochs of a narrow network, whose accuracies are not to be compared with the table's.
 
-`speed` compares the trainer with a plain loop in PyTorch over the same network, images, augmentation and optimizer, in
-turns (by CPU time where there is no GPU), and on a GPU says what share of the measured speed of bfloat16 matrix
-products the trainer reaches.
+`speed` compares the trainer with a plain loop in PyTorch over the same network, images and optimizer, which moves all
+images of a batch alike where the trainer moves each by itself, in turns (by CPU time where there is no GPU), and on a
+GPU says what share of the measured speed of bfloat16 matrix products the trainer reaches.
 
     python runs/nasbench101_cifar10.py train
     python runs/nasbench101_cifar10.py speed
@@ -34,7 +34,7 @@ from graphnas.cell import Architecture, Cell
 from graphnas.evaluate import TrainingEvaluator, TrainingRecipe, open_table
 from graphnas.networks import Network, build_network, count_macs
 from graphnas.spaces import Space
-from graphnas.tasks import Task, load_task
+from graphnas.tasks import Split, Task, load_task
 from graphnas.training import train
 
 LABEL = "test_acc_run0"
@@ -124,8 +124,13 @@ def speed(space: Space, scale: Scale, device: str, out: Path) -> None:
     """Images a second of the trainer and of a plain loop, in turns."""
     recipe, found = recipe_of(scale), cells(space)
     task = load_task(scale.task)
-    # What a plain loop does not do either: no validation worth the name, and one epoch at a time.
-    few = replace(task, validation=type(task.validation)(task.validation.images[:64], task.validation.labels[:64]))
+    # What both do: whole batches, one epoch, and no validation worth the name.
+    images = len(task.train.labels) // scale.batch_size * scale.batch_size
+    few = replace(
+        task,
+        train=Split(task.train.images[:images], task.train.labels[:images]),
+        validation=Split(task.validation.images[:64], task.validation.labels[:64]),
+    )
     # Others may use the processor meanwhile.
     clock_of_loop = time.perf_counter if torch.device(device).type == "cuda" else time.process_time
     record = Record(
@@ -157,7 +162,7 @@ def speed(space: Space, scale: Scale, device: str, out: Path) -> None:
                 loop(network, few, recipe, device)  # what happens once, such as the choice of algorithms
                 started = clock_of_loop()
                 loop(network, few, recipe, device)
-                measured[kind] = len(task.train.labels) / (clock_of_loop() - started)
+                measured[kind] = images / (clock_of_loop() - started)
             measured["ratio"] = measured["trainer"] / measured["plain"]
             if torch.device(device).type == "cuda":
                 # A step forwards and backwards is about three passes of two operations a multiply-add.
@@ -173,7 +178,7 @@ def trainer_epoch(network: Network, task: Task, recipe: TrainingRecipe, device: 
 
 
 def plain_epoch(network: Network, task: Task, recipe: TrainingRecipe, device: str) -> None:
-    """One epoch as one would write it, with the same augmentation and optimizer, and mixed precision on a GPU."""
+    """One epoch as one would write it: the same optimizer, a shift for each batch, and mixed precision on a GPU."""
     config, mixed = recipe.config, torch.device(device).type == "cuda"
     layout = torch.channels_last if mixed else torch.contiguous_format
     network = network.to(memory_format=layout).train()  # type: ignore[call-overload]

@@ -67,7 +67,7 @@ def budgets(space: Space, sgd: HyperparameterSpace, seeds: int, out: Path) -> No
         settings={"task": TASK, "candidates": CANDIDATES, "budgets": list(BUDGETS)},
         columns={
             **{f"all_{small}_{large}": f"Spearman, {small} with {large} epochs" for small, large in PAIRS},
-            **{f"top_{small}_{large}": f"the same, best tenth at {large}" for small, large in PAIRS},
+            **{f"top_{small}_{large}": f"{small} with {large} epochs, best tenth at {large}" for small, large in PAIRS},
             **{
                 f"{name}_{budget}": f"share of {title}, {budget} epochs"
                 for budget in BUDGETS

@@ -62,7 +62,7 @@ def budget_correlations(
         raise ValueError(f"Expected top to be above 0 and at most 1, but got {top!r}")
     found, budgets = [], sorted(values)
     if len(budgets) < 2:
-        raise ValueError(f"Expected two or more budgets, but candidates were trained for {budgets} epochs only")
+        raise ValueError(f"Expected values after two or more numbers of epochs, but got {budgets or 'none'}")
     for row, small in enumerate(budgets):
         for large in budgets[row + 1 :]:
             both = ~np.isnan(values[small]) & ~np.isnan(values[large])
@@ -121,7 +121,7 @@ def budget_values(study: optuna.Study, budgets: Sequence[int] | None = None) -> 
         if budgets is None:
             budgets = geometric_budgets(max((max(one) for one in reached if one), default=0))
     known = sorted({budget for one in reached for budget in one})
-    budgets = known if budgets is None else sorted(budgets)
+    budgets = known if budgets is None else sorted(set(budgets))
     missing = [budget for budget in budgets if budget not in known]
     if missing:
         raise ValueError(f"Expected budgets out of {known}, but got {missing}")

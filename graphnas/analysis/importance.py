@@ -22,10 +22,10 @@ ARCHITECTURE = "architecture"
 _Predict = Callable[[FloatArray, FloatArray], FloatArray]
 
 _TREES = 96
-_VALUES = 12  # of a hyperparameter
+_VALUES = 32  # of a hyperparameter
 _ARCHITECTURES = 192  # random ones that are the values of the architecture
-_BACKGROUND = 48  # random settings over which effects are averaged
-_MANY = 128  # settings that show the variance of all
+_BACKGROUND = 24  # random settings over which effects are averaged
+_MANY = 64  # random settings of each architecture that show the variance of all
 _FEW = 16  # architectures over which interactions of settings are averaged
 
 
@@ -112,7 +112,9 @@ def importance(
     _, drawn = _aspects(space, space.sample(_ARCHITECTURES, rng))
     background = _spread(hyperparameters, _BACKGROUND, rng)
     table = _crossed(predict, background[None], drawn)[0]  # settings x architectures
-    total = float(_crossed(predict, _spread(hyperparameters, _MANY, rng)[None], drawn).var())
+    # Other settings for each architecture: as many independent ones as there are predictions.
+    many = _spread(hyperparameters, _MANY * len(drawn), rng)
+    total = float(predict(many, np.repeat(drawn, _MANY, axis=0)).var())
     if total == 0:
         return Importance(float(forest.oob_score_), (), (), ())
     main = {ARCHITECTURE: float(table.mean(0).var())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,16 +46,15 @@ def check_joint(hyperparameters: HyperparameterSpace, evaluator: Evaluator) -> N
         typer.BadParameter: naming the hyperparameter, what was expected and what came.
     """
     from graphnas.evaluate import TrainingEvaluator
-    from graphnas.training import TrainingConfig
 
     if not isinstance(evaluator, TrainingEvaluator):
         raise typer.BadParameter("--joint searches hyperparameters of a training; it goes with --task")
+    known = [field.name for field in fields(evaluator.config)]
     for parameter in hyperparameters.parameters:
+        if parameter.name not in known:
+            raise typer.BadParameter(f"--joint: {parameter.name} is no setting of a training: {', '.join(known)}")
         for value in parameter.choices or (parameter.low, parameter.high):
             try:
-                TrainingConfig(**{**asdict(evaluator.config), parameter.name: value})
+                evaluator.config_with({parameter.name: value})
             except ValueError as error:
                 raise typer.BadParameter(f"--joint: {error}") from None
-            except TypeError:
-                known = ", ".join(type(evaluator.config).__dataclass_fields__)
-                raise typer.BadParameter(f"--joint: {parameter.name} is no setting of a training: {known}") from None

@@ -198,11 +198,10 @@ def create_search(
         at_least=goals.at_least,
         hyperparameters=hyperparameters,
         candidates=candidates,
+        first=[space.parameters(one.architecture) | _given(one, hyperparameters) for one in begun],
         storage=storage,
         config=settings,
     )
-    for one in begun:
-        study.enqueue_trial(space.parameters(one.architecture) | _given(one, hyperparameters))
     return folder, study
 
 

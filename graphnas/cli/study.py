@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="Analyse searches: budgets, importa
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a search.")]
 _FEW = 100  # trials below which an analysis of variance is a guess
 _GRID = 8  # costs of a table
+_UNITS = {"epochs": "epochs", "cost": "CPU seconds", "seconds": "seconds"}
 
 
 @app.command()
@@ -111,6 +112,7 @@ def importance(
     from graphnas.analysis.budget_correlation import budget_values, final_values
 
     study = _open(folder)
+    _say_which_objective(study, folder)
     space, hyperparameters = studies.load_space(folder), studies.load_hyperparameters(folder)
     try:
         values = final_values(study) if budget is None else budget_values(study, [budget])[budget]
@@ -220,6 +222,7 @@ def anytime(
         curves, maximized = [], True
         for folder in parts:
             study = _open(folder)
+            _say_which_objective(study, folder)
             maximized = study.directions[0] == StudyDirection.MAXIMIZE
             evaluator = studies.read_config(folder)["evaluator"]
             judged[" ".join(str(evaluator[key]) for key in ("name", "metric") if evaluator.get(key))] = str(folder)
@@ -250,7 +253,7 @@ def anytime(
         return
     heads = [f"{grid[row]:,.0f}" if end >= 100 else f"{grid[row]:.3g}" for row in rows]
     print_table(
-        f"Best value after so many {'epochs' if unit == 'epochs' else 'seconds'}, mean and standard error",
+        f"Best value after so many {_UNITS[unit]}, mean and standard error",
         ("search", "runs", *heads),
         [(label, len(one), *(_summary(one[:, row]) for row in rows)) for label, one in values.items()],
         right=" ".join(("runs", *heads)),
@@ -265,6 +268,15 @@ def _open(folder: Path) -> optuna.Study:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return studies.resume(folder, sampler=optuna.samplers.RandomSampler())
+
+
+def _say_which_objective(study: optuna.Study, folder: Path) -> None:
+    """Of several objectives, that the first is looked at."""
+    from graphnas import studies
+
+    if len(study.directions) > 1:
+        first, *others = studies.labels(study, "value")
+        complain(f"{folder}: of its objectives {first} is looked at, not {', '.join(others)}")
 
 
 def _label(folders: Sequence[Path], known: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -90,8 +91,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """The checked content of a recipe, which `TrainingRecipe.of` takes.
 
     Args:
-        path: A TOML file; or a search's `best.json`, whose settings of the training it is; or the name of a published
-            recipe that comes with the library: nasbench101, nasbench201 or darts.
+        path: A TOML file; or the `best.json` of a joint search, whose settings of the training it is, with those of the
+            recipe that the search was made with; or the name of a published recipe that comes with the library:
+            nasbench101, nasbench201 or darts.
 
     Raises:
         ValueError: naming the file and what is wrong with it.
@@ -109,13 +111,21 @@ def _found(path: Path) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8")).get("hyperparameters")
         if not isinstance(settings, dict) or not settings:
             raise ValueError("expected the hyperparameters of a joint search, but it has none")
-        table = {"training": settings}
+        table = {"training": {**_searched_with(path.with_name("config.toml")), **settings}}
         _check(table)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from None
     return table
+
+
+def _searched_with(path: Path) -> dict[str, Any]:
+    """The settings of the training by a search's `config.toml`, beside those it searched; none without the file."""
+    if not path.exists():
+        return {}
+    recipe = tomllib.loads(path.read_text(encoding="utf-8")).get("evaluator", {}).get("recipe", {})
+    return dict(recipe.get("training", {}))
 
 
 def _check(table: Mapping[str, Any]) -> None:

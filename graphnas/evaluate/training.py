@@ -72,7 +72,7 @@ class TrainingEvaluator:
 
     Raises:
         ValueError: if the task is not known, a size is unknown or not a positive integer, the space's table of
-            operations is wrong, or `epochs` or `max_seconds` is not positive.
+            operations is wrong, `epochs` or `max_seconds` is not positive, or the settings leave nothing of an image.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class TrainingEvaluator:
         if max_seconds is not None and not 0 < max_seconds < math.inf:
             raise ValueError(f"Expected max_seconds to be a finite number above 0, but got {max_seconds!r}")
         make_operations(space.operations)
-        task_of(task)
+        self.config_with(None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -219,13 +219,21 @@ class TrainingEvaluator:
         """How networks are trained with these settings in place of the evaluator's own.
 
         Raises:
-            ValueError: if one is unknown or out of range.
+            ValueError: if one is unknown or out of range, or nothing would be left of an image.
         """
         known = {field.name for field in fields(TrainingConfig)}
         unknown = set(hyperparameters or ()) - known
         if unknown:
             raise ValueError(f"Expected hyperparameters of {sorted(known)}, but got {sorted(unknown)}")
-        return replace(self.config, **(hyperparameters or {}))
+        config, size = replace(self.config, **(hyperparameters or {})), task_of(self.task).image_size
+        for name in ("cutout", "shift"):
+            pixels = getattr(config, name)
+            if pixels is not None and pixels >= size:
+                raise ValueError(
+                    f"{name} is out of range: expected fewer pixels than the {size} of an image of {self.task}, but "
+                    f"got {pixels}"
+                )
+        return config
 
     def _trained(
         self,

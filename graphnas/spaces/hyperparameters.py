@@ -181,6 +181,9 @@ class HyperparameterSpace:
         unknown = sorted(set(table) - set(known))
         if unknown:
             raise ValueError(f"expected the keys {', '.join(known)}, but got {', '.join(unknown)}")
+        for key in ("title", "paper"):
+            if not isinstance(table.get(key, ""), str):
+                raise ValueError(f"{key}: expected text, but got {table[key]!r}")
         rows = table.get("hyperparameters")
         if not isinstance(rows, Mapping) or not rows:
             raise ValueError(f"hyperparameters: expected a table of one or more, but got {rows!r:.200}")
@@ -335,6 +338,8 @@ def _parameter(name: str, row: Any, earlier: Mapping[str, Hyperparameter]) -> Hy
         when[other] = tuple(values) if isinstance(values, list) else (values,)
         if other not in earlier or not all(map(earlier[other].contains, when[other])):
             raise ValueError(f"when.{other}: expected values of an earlier hyperparameter, but got {values!r:.200}")
+        if not earlier[other].choices and not earlier[other].whole:
+            raise ValueError(f"when.{other}: expected one of choices or whole numbers, which {other} is not")
     choices = row.get("choices", [])
     if not isinstance(choices, list) or not all(type(one) in (str, int, float, bool) for one in choices):
         raise ValueError(f"choices: expected a list of texts, numbers or truth values, but got {choices!r:.200}")

@@ -28,7 +28,7 @@ from graphnas.studies.folder import folder_of
 from graphnas.studies.lease import Event, Lease
 from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.trials import EXHAUSTED, INTERRUPTED, WEIGHTS, architecture, finished
-from graphnas.studies.weights import KeptWeights, kept_weights
+from graphnas.studies.weights import KeptWeights
 
 if TYPE_CHECKING:
     from graphnas.evaluate.protocol import Evaluator, Result
@@ -173,6 +173,7 @@ class _Coordinator:
         return {ARCHITECTURE_KEY} if self.hyperparameters is None else {ARCHITECTURE_KEY, HYPERPARAMETERS_KEY}
 
     def run(self, n_trials: int, parallel: int, deadline: float) -> None:
+        self.weights.tidy(self.folder)
         self._recover()
         count = len(finished(self.study))
         try:
@@ -222,10 +223,11 @@ class _Coordinator:
                 time.monotonic(),
             )
             if self.fidelity is not None:
-                before = trial.user_attrs.get("graphnas:next_budget")
-                lease.rung = self.fidelity.first(self.study, trial) if before is None else self.fidelity.rung(before)
+                lease.rung = self.fidelity.first(self.study, trial)
                 lease.values = dict(trial.user_attrs.get("graphnas:budgets", {}))
-                lease.spent = tuple(trial.user_attrs.get("graphnas:spent", lease.spent))
+                if "graphnas:promoted" in trial.user_attrs:
+                    budget, *spent = trial.user_attrs["graphnas:promoted"]
+                    lease.rung, lease.spent = self.fidelity.rung(budget), tuple(spent)
             self._acquit(lease, trial.user_attrs.get("graphnas:lease", {}))
             if "graphnas:source" not in trial.user_attrs:
                 lease.source = "interrupted"
@@ -364,9 +366,9 @@ class _Coordinator:
             lease.spent = seconds + result.seconds, cost + (result.cost or 0.0), epochs + budget
             lease.steps = lease.reached = 0
         lease.rung, lease.attempt = lease.rung + 1, 0
-        self._set(lease, "spent", lease.spent)
         self._set(lease, "attempts", 0)
-        self._set(lease, "next_budget", self.fidelity.budgets[lease.rung])
+        # In one, so that whoever takes it up counts what a budget has cost once.
+        self._set(lease, "promoted", [self.fidelity.budgets[lease.rung], *lease.spent])
         self.queue.append(lease)
         self._emit(lease, "promoted", values=values, metrics=dict(result.metrics), seconds=result.seconds)
         return 0
@@ -407,9 +409,6 @@ class _Coordinator:
         self._set(lease, "seed", result.seed)
         # As it was asked for: a training by the clock is not one of the epochs that it came to.
         self._set(lease, "budget", self._budget(lease)[0])
-        weights = None if self.folder is None else kept_weights(self.folder, lease.number)
-        if weights is not None:
-            self._set(lease, "weights", os.path.relpath(weights, self.folder))
         if result.predictions:
             # Relative, so that a search's folder can move.
             paths = {

@@ -73,8 +73,10 @@ class FolderDatabase:
         """Whether the study was made."""
         return self.path.exists()
 
-    def make(self, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
-        """Make the study; under the folder's lock."""
+    def make(
+        self, directions: Sequence[str], attributes: Mapping[str, Any], enqueued: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Make the study with parameters of trials that come first; under the folder's lock."""
         # SQLite would play the log of a database that is gone into the new one.
         for suffix in ("-wal", "-shm", "-journal"):
             self.path.with_name(DATABASE + suffix).unlink(missing_ok=True)
@@ -82,7 +84,7 @@ class FolderDatabase:
         part = self.path.with_name(f".{DATABASE}.{os.getpid()}")
         try:
             made = RDBStorage(_text_of(_sqlite(part)))
-            _make_study(made, _STUDY, directions, attributes)
+            _make_study(made, _STUDY, directions, attributes, enqueued)
             made.engine.dispose()
             part.replace(self.path)
         finally:
@@ -166,14 +168,16 @@ class ServerDatabase:
             names = optuna.get_all_study_names(self._storage)
         return self.study in names
 
-    def make(self, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
-        """Make the study.
+    def make(
+        self, directions: Sequence[str], attributes: Mapping[str, Any], enqueued: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Make the study with parameters of trials that come first.
 
         Raises:
             StudyError: if the server does not answer, or has a study of that name.
         """
         with self._answering():
-            _make_study(self._storage, self.study, directions, attributes)
+            _make_study(self._storage, self.study, directions, attributes, enqueued)
 
     def open(self, sampler: BaseSampler) -> optuna.Study:
         """The study.
@@ -259,10 +263,19 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, sqlite3.Error) else f"{type(error).__name__}: {text}"
 
 
-def _make_study(storage: RDBStorage, name: str, directions: Sequence[str], attributes: Mapping[str, Any]) -> None:
+def _make_study(
+    storage: RDBStorage,
+    name: str,
+    directions: Sequence[str],
+    attributes: Mapping[str, Any],
+    enqueued: Sequence[dict[str, Any]],
+) -> None:
     number = storage.create_new_study([StudyDirection[direction.upper()] for direction in directions], name)
     for key, value in attributes.items():
         storage.set_study_user_attr(number, key, value)
+    study = optuna.load_study(study_name=name, storage=storage)
+    for parameters in enqueued:
+        study.enqueue_trial(parameters)
 
 
 class _Connection(sqlite3.Connection):

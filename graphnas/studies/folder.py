@@ -23,7 +23,7 @@ from graphnas.studies.errors import StudyError
 from graphnas.studies.lock import coordinator_lock
 from graphnas.studies.records import environment, to_toml, write_text
 from graphnas.studies.samplers import rebuild_sampler
-from graphnas.studies.settings import BOUNDS, CANDIDATES, CONFIG, DIRECTIONS, check_config, read_config
+from graphnas.studies.settings import BOUNDS, CANDIDATES, CONFIG, DIRECTIONS, FIRST, check_config, read_config
 from graphnas.studies.trials import architecture
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def create(
     at_least: Mapping[str, float] | None = None,
     hyperparameters: HyperparameterSpace | None = None,
     candidates: Sequence[Architecture] | None = None,
+    first: Sequence[Mapping[str, Any]] = (),
     storage: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
@@ -64,6 +65,7 @@ def create(
         at_least: Lower bounds.
         hyperparameters: What is searched beside architectures; `run` needs them too.
         candidates: What the sampler is restricted to, if it is.
+        first: Parameters of the trials that come first, as `Study.enqueue_trial` takes them.
         storage: URL of a database server that keeps the trials, without a password, such as
             `postgresql+psycopg://me@host/searches`; an SQLite file in the folder if None.
         config: Settings for `config.toml`, beside the names of the parts. `resume` rebuilds the sampler from a table
@@ -110,10 +112,19 @@ def create(
         if candidates is not None:
             listed = [json.loads(one.to_json()) for one in candidates]
             write_text(folder / CANDIDATES, json.dumps(listed) + "\n")
+        if first:
+            write_text(folder / FIRST, json.dumps([dict(one) for one in first]) + "\n")
         write_text(folder / ENVIRONMENT, json.dumps(environment(settings["sampler"].get("seed")), indent=2) + "\n")
         write_text(folder / CONFIG, to_toml(settings))
-        database.make(settings["directions"], _study_attributes(settings))
+        _make(folder, database, settings)
     return _open(folder, database, settings, sampler)
+
+
+def _make(folder: Path, database: FolderDatabase | ServerDatabase, settings: Mapping[str, Any]) -> None:
+    """Make the study with the trials that come first."""
+    first = folder / FIRST
+    enqueued = json.loads(first.read_text(encoding="utf-8")) if first.exists() else []
+    database.make(settings["directions"], _study_attributes(settings), enqueued)
 
 
 def _refuse_search(folder: Path) -> None:
@@ -146,7 +157,7 @@ def resume(folder: str | Path, *, sampler: BaseSampler | None = None) -> optuna.
                         "anew in another folder"
                     )
                 _remove_parts(folder)
-                database.make(settings["directions"], _study_attributes(settings))
+                _make(folder, database, settings)
     return _open(folder, database, settings, sampler)
 
 

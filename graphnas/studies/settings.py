@@ -22,6 +22,9 @@ CONFIG = "config.toml"
 CANDIDATES = "candidates.json"
 """File in a search's folder with the architectures that it is restricted to, if it is."""
 
+FIRST = "first.json"
+"""File in a search's folder with the parameters of the trials that come first, if there are any."""
+
 DIRECTIONS = ("maximize", "minimize")
 
 BOUNDS = ("at_most", "at_least")

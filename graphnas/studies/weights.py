@@ -35,12 +35,17 @@ class KeptWeights:
 
     def drop(self, place: Path | None) -> None:
         """Delete what has to go now that the trial with a folder has finished; nothing if it has left no weights."""
-        if place is None or not any(place.rglob(WEIGHTS)):
+        if place is not None and any(place.rglob(WEIGHTS)):
+            self.tidy(place.parent.parent)
+
+    def tidy(self, folder: Path | None) -> None:
+        """Delete what has to go in the folder of the search, if it has one."""
+        if folder is None:
             return
         several = len(self.study.directions) > 1
         kept = pareto_set(self.study) if several else best(self.study, self.keep)
         dropped = {trial.number for trial in finished(self.study)} - {trial.number for trial in kept}
         for number in dropped - self._without:
-            for path in (place.parent / str(number)).rglob(WEIGHTS):
+            for path in (folder / "trials" / str(number)).rglob(WEIGHTS):
                 path.unlink(missing_ok=True)
         self._without |= dropped

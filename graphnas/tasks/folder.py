@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,13 +51,13 @@ def folder_task(name: str, path: str | Path, *, size: int | None = None, train: 
     files = [(file, label) for label, one in enumerate(classes) for file in _images(folder / one)]
     counts = Counter(label for _, label in files)
     if len(classes) < 2:
-        raise ValueError(f"{folder}: expected a folder for each of two or more classes, but got {len(classes)}")
+        hint = _hint(folder, [folder / one for one in classes])
+        raise ValueError(f"{folder}: expected a folder for each of two or more classes, but got {len(classes)}{hint}")
     for label, one in enumerate(classes):
         if counts[label] < _FEWEST:
-            inside = any(entry.is_dir() for entry in (folder / one).iterdir())
-            hint = f"; the folders of classes have to lie in {folder} itself" if inside else ""
             raise ValueError(
-                f"{folder / one}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}{hint}"
+                f"{folder / one}: expected at least {_FEWEST} PNG or JPEG files, but got {counts[label]}"
+                f"{_hint(folder, [folder / one])}"
             )
     states = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file, _ in files]
 
@@ -66,6 +67,12 @@ def folder_task(name: str, path: str | Path, *, size: int | None = None, train: 
     images = kept(folder, (size, states), decode)["images"]
     labels = torch.tensor([label for _, label in files])
     return split_images(name, images, labels, train=train)
+
+
+def _hint(folder: Path, classes: Sequence[Path]) -> str:
+    """What to do about folders in what should be the folders of classes."""
+    inside = any(entry.is_dir() for one in classes for entry in one.iterdir())
+    return f"; the folders of classes have to lie in {folder} itself" if inside else ""
 
 
 def _images(folder: Path) -> list[Path]:

@@ -117,13 +117,19 @@ def split_images(name: str, images: Tensor, labels: Tensor, *, train: int | None
         flip: Whether training images may be mirrored.
 
     Raises:
-        ValueError: if there are too few images for so many in training.
+        ValueError: if there are too few images for so many in training, or of a class for every split.
     """
     rows = torch.arange(len(labels))
     if train is None:
         rest, test = _parted(rows, labels, len(rows) - math.ceil(0.2 * len(rows)))
         fitted, validation = _parted(rest, labels, len(rest) - math.ceil(0.25 * len(rest)))
     else:
+        classes = int(labels.max()) + 1
+        if not classes <= train <= len(rows) - 2 * classes:
+            raise ValueError(
+                f"Expected a number of training images from {classes} to {len(rows) - 2 * classes}, so that all "
+                f"classes are in every split, but got {train}"
+            )
         fitted, rest = _parted(rows, labels, train)
         validation, test = _parted(rest, labels, len(rest) // 2)
     parts = [Split(images[part].contiguous(), labels[part]) for part in (fitted, validation, test)]
@@ -181,8 +187,17 @@ def _parted(rows: Tensor, labels: Tensor, n: int) -> tuple[Tensor, Tensor]:
             f"Expected a number of images from {classes} to {len(rows) - classes}, so that all classes are in every "
             f"split, but got {n}"
         )
-    one, other = train_test_split(rows.numpy(), train_size=n, stratify=labels[rows].numpy(), random_state=0)
-    return torch.from_numpy(one), torch.from_numpy(other)
+    one, other = map(
+        torch.from_numpy, train_test_split(rows.numpy(), train_size=n, stratify=labels[rows].numpy(), random_state=0)
+    )
+    for part in (one, other):
+        absent = classes - len(torch.unique(labels[part]))
+        if absent:
+            raise ValueError(
+                f"Expected images of every class in every split, but {absent} of {classes} classes would be missing "
+                f"from one of {len(part)} images: take fewer or more for training, or bring more of the rare classes"
+            )
+    return one, other
 
 
 def _task(name: str, labels: Tensor, parts: Sequence[Split], *, flip: bool) -> Task:

@@ -34,6 +34,11 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], state: dict[str, A
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(partial, folder / _NAME)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

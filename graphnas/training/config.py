@@ -81,7 +81,9 @@ class TrainingConfig:
         for name, (words, legal) in ranges.items():
             value = getattr(self, name)
             kind = Integral if "whole" in words else Real
-            if (value is not None or name != "shift") and not (isinstance(value, kind) and legal(value)):
+            # A truth value is a number to Python.
+            is_number = isinstance(value, kind) and not isinstance(value, bool)
+            if (value is not None or name != "shift") and not (is_number and legal(value)):
                 raise ValueError(f"{name} is out of range: expected {words}, but got {value!r}")
         choices = {
             "optimizer": OPTIMIZERS,

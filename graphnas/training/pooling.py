@@ -31,9 +31,22 @@ class FastPools:
             handle.remove()
 
 
-def _side_by_side(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (given[0].contiguous(memory_format=torch.channels_last),)
+class _Layout(torch.autograd.Function):
+    """Changes a tensor's layout; its gradient, which would keep the new layout for all before, gets the old one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, after: torch.memory_format, before: torch.memory_format) -> Tensor:
+        ctx.before = before
+        return x.contiguous(memory_format=after)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].contiguous(memory_format=ctx.before), None, None
 
 
-def _one_after_the_other(module: nn.Module, given: Any, pooled: Tensor) -> Tensor:
-    return pooled.contiguous()
+def _side_by_side(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Any]:
+    return (_Layout.apply(given[0], torch.channels_last, torch.contiguous_format),)  # type: ignore[no-untyped-call]
+
+
+def _one_after_the_other(module: nn.Module, given: Any, pooled: Tensor) -> Any:
+    return _Layout.apply(pooled, torch.contiguous_format, torch.channels_last)  # type: ignore[no-untyped-call]

@@ -47,7 +47,7 @@ def test_too_few_or_equal_candidates_have_no_correlation() -> None:
     few, constant, varied = np.array([0.1, 0.2, 0.3]), np.full(6, 0.5), np.arange(6.0)
     assert np.isnan(budget_correlations({1: few, 2: few})[0].all.rho)
     assert np.isnan(budget_correlations({1: constant, 2: varied})[0].all.rho)
-    with pytest.raises(ValueError, match="Expected two or more budgets, but candidates were trained for"):
+    with pytest.raises(ValueError, match="Expected values after two or more numbers of epochs, but got"):
         budget_correlations({1: few})
     with pytest.raises(ValueError, match="Expected top to be above 0 and at most 1, but got 0"):
         budget_correlations({1: few, 2: few}, top=0)

@@ -159,12 +159,16 @@ def test_hyperparameters_are_searched_with_architectures(tmp_path: Path) -> None
     assert f"{wrong}: hyperparameters: Expected hyperparameters of" in refused.stderr
     for options, message in (
         (("--joint", "sgd", "--sampler", "evolution"), "--sampler evolution searches no hyperparameters"),
+        (("--joint", "sgd"), "--joint: cutout is out of range: expected fewer pixels than the 8 of an image of digits"),
         (("--joint", "sdg"), "--joint: sdg: no such hyperparameters; known: sgd, sgd-small"),
         (("--sampler", "latent-joint"), "searches hyperparameters too: add --joint"),
     ):
         wrong = run("search", "nasbench101", *settings, *options, "--out", tmp_path / "wrong")
         assert wrong.exit_code == 2
         assert message in " ".join(wrong.stderr.replace("│", " ").split())
+    wrong = run("search", "nasbench101", *settings, "--recipe", "darts", "--out", tmp_path / "wrong")
+    assert wrong.exit_code == 3
+    assert "cutout is out of range: expected fewer pixels than the 8 of an image of digits" in wrong.stderr
     for row, message in (
         ("width = { low = 1, high = 2 }", "--joint: width is no setting of a training: optimizer"),
         ("momentum = { low = 0.5, high = 1.0 }", "--joint: momentum is out of range"),

@@ -80,9 +80,11 @@ def test_searches_that_differ_in_their_seeds_are_averaged(searches: Path, tmp_pa
     assert 12 <= record["cost"][-1] < 36
     both = record["best"]["nasbench101, random, joint, 3 epochs"][-1]
     assert both["standard_error"] is not None
+    rates = tmp_path / "rates.toml"
+    rates.write_text("[hyperparameters]\nlearning_rate = { low = 0.01, high = 0.1 }\n")
     among = run(
         "search", "nasbench101", "--task", "digits", "--images", 100, "--workers", 0, "--device", "cpu",
-        "--joint", "sgd", "--sampler", "random", "--trials", 3, "--epochs", 3, "--out", tmp_path / "other",
+        "--joint", rates, "--sampler", "random", "--trials", 3, "--epochs", 3, "--out", tmp_path / "other",
     )  # fmt: skip
     assert among.exit_code == 0, among.stderr
     # Other hyperparameters are another search.

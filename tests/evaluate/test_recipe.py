@@ -20,7 +20,8 @@ PUBLISHED = Path(__file__).parents[2] / "runs" / "recipes"
 )
 def test_the_published_recipes_train_networks_of_the_published_sizes(name: str, epochs: int, rate: float) -> None:
     space, recipe = Space.load(name), TrainingRecipe.load(PUBLISHED / f"{name}.toml")
-    evaluator = TrainingEvaluator(space, "digits", **recipe.arguments())
+    # Of 32 pixels, as the images that they are made for.
+    evaluator = TrainingEvaluator(space, "digits@32", **recipe.arguments())
     assert (evaluator.epochs, evaluator.config.rate(0, 1000)) == (epochs, rate)
     published = {key: value for key, value in space.network.items() if key not in ("skeleton", "proxy")}
     assert evaluator.sizes == published
@@ -35,6 +36,7 @@ def test_the_published_recipes_train_networks_of_the_published_sizes(name: str, 
         ({"network": 3}, "Expected network to be a table, but got 3"),
         ({"training": {"lr": 0.1}}, "but got lr"),
         ({"training": {"momentum": 1.5}}, "momentum is out of range"),
+        ({"training": {"batch_size": True}}, "batch_size is out of range"),
         ({"max_seconds": 0}, "max_seconds to be a finite number above 0, but got 0"),
         ({"max_seconds": 3, "epochs": 3}, "either epochs or max_seconds, but got 3 and 3"),
         ({"title": 3}, "title to be text, but got 3"),
@@ -63,6 +65,9 @@ def test_published_recipes_go_by_name_and_found_settings_by_their_file(tmp_path:
     best.write_text(json.dumps({"architecture": {}, "hyperparameters": {"learning_rate": 0.3, "optimizer": "adamw"}}))
     recipe = TrainingRecipe.load(best)
     assert (recipe.epochs, recipe.config) == (None, TrainingConfig(learning_rate=0.3, optimizer="adamw"))
+    # The search itself may have had a recipe.
+    (tmp_path / "config.toml").write_text("[evaluator]\nrecipe = { training = { ema = 0.9, learning_rate = 0.1 } }\n")
+    assert TrainingRecipe.load(best).config == TrainingConfig(learning_rate=0.3, optimizer="adamw", ema=0.9)
     for text, message in (
         ("{}", "expected the hyperparameters of a joint search, but it has none"),
         ('{"hyperparameters": {"lr": 1}}', "Expected the settings"),

@@ -123,6 +123,10 @@ def test_a_space_is_written_and_read_again(optimizers: HyperparameterSpace, tmp_
         ("x = { choices = [1, 1] }", "hyperparameters.x: expected two or more different choices"),
         ("x = { choices = [[1], [2]] }", "hyperparameters.x: choices: expected a list of texts, numbers"),
         ("x = { low = 0, high = 1, when = { y = 1 } }", "hyperparameters.x: when.y: expected values of an earlier"),
+        (
+            "y = { low = 0.0, high = 1.0 }\nx = { low = 0, high = 1, when = { y = 0.5 } }",
+            "hyperparameters.x: when.y: expected one of choices or whole numbers, which y is not",
+        ),
         ("'a.b' = { low = 0, high = 1 }", "hyperparameters.a.b: expected a name of letters, digits"),
     ],
 )
@@ -141,6 +145,8 @@ def test_other_errors_name_what_came(optimizers: HyperparameterSpace, tmp_path: 
         HyperparameterSpace.load(tmp_path / "none.toml")
     with pytest.raises(ValueError, match="hyperparameters: expected a table of one or more"):
         HyperparameterSpace.of({"title": "Nothing"})
+    with pytest.raises(ValueError, match="title: expected text, but got 5"):
+        HyperparameterSpace.of({**optimizers.table(), "title": 5})
     right = {"optimizer": "adamw", "learning_rate": 1e-2, "batch_size": 32, "cutout": 1}
     for wrong, message in (
         ({**right, "momentum": 0.9}, "Expected no momentum unless"),

@@ -145,13 +145,23 @@ def test_a_candidate_that_was_given_up_costs_no_other_its_weights(tmp_path: Path
     assert (tmp_path / "trials" / "mine" / "mine.safetensors").is_file()
 
 
+def test_fewer_weights_stay_when_a_search_is_asked_to_keep_fewer(tmp_path: Path, space: Space) -> None:
+    study = start(tmp_path, space)
+    studies.run(study, space, EdgeCount(), n_trials=3)
+    for number in range(3):
+        (tmp_path / "trials" / str(number) / "checkpoint.safetensors").write_bytes(b"")
+    studies.run(study, space, EdgeCount(), n_trials=3, keep=1)
+    (best,) = studies.best(study)
+    assert [path.parent.name for path in tmp_path.glob("trials/*/*.safetensors")] == [str(best.number)]
+
+
 def test_a_promotion_counts_no_earlier_attempts(tmp_path: Path, space: Space) -> None:
     study = start(tmp_path, space)
     with pytest.raises(KeyboardInterrupt):
         studies.run(study, space, Interrupted(), n_trials=1, fidelity=Fidelity("halving", (1, 9)))
     (trial,) = study.trials
     assert trial.user_attrs["graphnas:attempts"] == 0
-    assert trial.user_attrs["graphnas:next_budget"] == 9
+    assert trial.user_attrs["graphnas:promoted"][0] == 9
     # Other budgets than before: the trial goes on at the next that there is.
     study, evaluator = studies.resume(tmp_path), Epochs()
     studies.run(study, space, evaluator, n_trials=1, fidelity=Fidelity("halving", (3, 10)))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 
@@ -41,6 +42,18 @@ def test_a_second_coordinator_is_refused_and_a_dead_ones_lock_taken_over(tmp_pat
     (tmp_path / "coordinator.lock").write_text(json.dumps({"pid": other.pid, "host": socket.gethostname()}))
     studies.run(study, space, EdgeCount(), n_trials=1)
     assert len(study.trials) == 1
+
+
+def test_what_comes_first_is_there_as_soon_as_the_study_is(tmp_path: Path, space: Space) -> None:
+    cells = space.sample(3, np.random.default_rng(1))
+    parameters = [space.parameters(cell) for cell in cells]
+    config = {"sampler": {"kind": "random", "seed": 0}}
+    studies.create(tmp_path, space, EdgeCount(), RandomCellSampler(space, seed=0), first=parameters, config=config)
+    for path in tmp_path.glob("study.db*"):  # a creator that died had not come that far
+        path.unlink()
+    study = studies.resume(tmp_path)
+    studies.run(study, space, EdgeCount(), n_trials=4)
+    assert [space.hash(studies.architecture(trial)) for trial in study.trials[:3]] == space.hashes(cells)
 
 
 def test_another_hosts_lock_is_void_when_it_shows_no_sign_of_life(tmp_path: Path, space: Space) -> None:

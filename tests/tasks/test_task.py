@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from graphnas.tasks import load_task, task_word
-from graphnas.tasks.task import resized
+from graphnas.tasks.task import resized, split_images
 
 
 def test_digits_are_split_once_and_for_all() -> None:
@@ -50,7 +50,7 @@ def test_a_word_holds_the_settings_of_a_task() -> None:
     assert task.name == "digits@12#300"
     assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [300, 748, 749]
     assert task.train.images.shape[1:] == (1, 12, 12)
-    with pytest.raises(ValueError, match="from 10 to 1787, so that all classes are in every split, but got 1790"):
+    with pytest.raises(ValueError, match="from 10 to 1777, so that all classes are in every split, but got 1790"):
         load_task("digits#1790")
     with pytest.raises(ValueError, match="at least 2 pixels, but got 'digits@1'"):
         load_task("digits@1")
@@ -65,3 +65,11 @@ def test_resizing_keeps_what_is_constant_and_halves_by_averages() -> None:
     # The filter of a halving reaches into the neighbouring pixels.
     assert torch.equal(small[0], small[1])
     assert int(small[0, 0]) < 40 < 160 < int(small[0, 1])
+
+
+def test_a_split_without_a_class_is_refused() -> None:
+    labels = torch.cat([torch.zeros(300), torch.ones(5), torch.full((5,), 2)]).long()
+    images = torch.zeros(len(labels), 1, 4, 4, dtype=torch.uint8)
+    split_images("rare", images, labels)
+    with pytest.raises(ValueError, match="Expected images of every class in every split, but 2 of 3 classes"):
+        split_images("rare", images, labels, train=290)

@@ -23,6 +23,7 @@ def test_values_gradients_and_layout_are_those_of_the_plain_pool(kind: nn.Module
     assert torch.equal(fast, plain)
     assert torch.equal(found, expected)
     assert fast.is_contiguous()
+    assert found.is_contiguous()
     pools.remove()
     assert not kind._forward_hooks
     assert not kind._forward_pre_hooks
