@@ -91,6 +91,15 @@ class Digits101Table(Table):
         """CPU seconds of so many epochs, all of which took equally long."""
         return float(self.column("cpu_seconds")[row]) * epochs / self.epochs
 
+    def curve(self, query: str, row: int) -> Sequence[float]:
+        """Of a mean, means of three trainings."""
+        base, kind, number = _parts(query)
+        if base not in CURVES:
+            return ()
+        values = self._figures(base)[row]
+        found: list[float] = (values[number] if kind == "run" else values.mean(0)).tolist()
+        return found[:number] if kind == "e" else found
+
     def row(self, architecture: Architecture) -> int | None:
         """The row of an architecture's class; None if the table does not hold it."""
         if len(architecture.cells) != 1 or not set(architecture.cells[0].ops) <= set(self._space.vocabulary):
@@ -124,14 +133,12 @@ class Digits101Table(Table):
     def _read(self, name: str) -> NDArray[Any]:
         if name.endswith("_curves"):
             return self._figures(name.removesuffix("_curves"))
-        match = re.fullmatch(r"(\w+?)_(run|e)(\d+)", name)
-        base = name if match is None else match[1]
+        base, kind, number = _parts(name)
         values = self._figures(base)  # n x runs x epochs, n x runs, or n
-        number = -1 if match is None else int(match[3])
-        if match is not None and match[2] == "run":
+        if kind == "run":
             return values[:, number, -1] if base in CURVES else values[:, number]
         if base in CURVES:
-            values = values[..., -1 if match is None else number - 1]
+            values = values[..., number - 1 if kind == "e" else -1]
         mean: NDArray[Any] = values.mean(1) if values.ndim == 2 else values
         return mean
 
@@ -151,3 +158,9 @@ class Digits101Table(Table):
     @functools.cached_property
     def _places(self) -> dict[str, int]:
         return {bytes(one).hex(): row for row, one in enumerate(read_npz(self.path, "hash"))}
+
+
+def _parts(metric: str) -> tuple[str, str, int]:
+    """What a metric is of, and the kind and the number of its suffix, if it has one."""
+    match = re.fullmatch(r"(\w+?)_(run|e)(\d+)", metric)
+    return (metric, "", 0) if match is None else (match[1], match[2], int(match[3]))

@@ -139,6 +139,11 @@ class Table(ABC):
         del row, epochs
         return None
 
+    def curve(self, query: str, row: int) -> Sequence[float]:
+        """What a metric was after every epoch of the training that it is of; empty where that is not known."""
+        del query, row
+        return ()
+
     @abstractmethod
     def verify(self) -> str:
         """Check the table against what is known of the published one.
@@ -248,12 +253,15 @@ class TableEvaluator:
         if math.isnan(figure):
             raise EvaluationFailed(f"{table.path.name} has no {query} for this architecture")
         metrics = {name: float(table.column(name)[row]) for name in (*self.report, query)}
-        value = -figure if table.is_minimized(query) else figure
+        sign = -1.0 if table.is_minimized(query) else 1.0
+        value = sign * figure
+        curve = tuple(sign * float(one) for one in table.curve(query, row)[:-1])
         if report is not None:
             report(epochs or 1, {"value": value})
         return Result(
             value=value,
             metrics={name: number for name, number in metrics.items() if not math.isnan(number)},
+            curve={self.label: (*curve, value)} if curve else {},
             seconds=time.perf_counter() - start,
             cost=None if epochs is None else table.cost(row, epochs),
             budget=epochs,

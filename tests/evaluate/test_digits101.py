@@ -55,6 +55,17 @@ def test_cells_are_found_by_class(table: Digits101Table, space: Space) -> None:
     assert table.row(Space.load("nasbench201").sample(1, np.random.default_rng(0))[0]) is None
 
 
+def test_results_have_the_curve_of_their_metric(table: Digits101Table) -> None:
+    (cell,) = table.architectures([2])
+    found = TableEvaluator(table).evaluate(cell)
+    assert found.value_curve == pytest.approx([0.21 + epoch / 1000 for epoch in range(9)])
+    assert found.value_curve[-1] == found.value
+    assert TableEvaluator(table).evaluate(cell, until=3).value_curve == found.value_curve[:3]
+    loss = TableEvaluator(table, "validation_loss_run2").evaluate(cell)
+    assert loss.value_curve == pytest.approx([-0.22 - epoch / 1000 for epoch in range(9)])
+    assert TableEvaluator(table, "parameters").evaluate(cell).curve == {}
+
+
 def test_budgets_are_epochs_of_one_training(table: Digits101Table) -> None:
     evaluator = TableEvaluator(table)
     assert table.budgets("validation_accuracy") == {
