@@ -36,6 +36,7 @@ def tfrecord(tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GRAPHNAS_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("graphnas.tasks.fashion_mnist._INSTALLED", tmp_path / "installed")
     (tmp_path / "data").mkdir()
     return tmp_path / "data"
 

@@ -56,6 +56,17 @@ def test_fashion_mnist_is_read_from_its_four_files(small: Path) -> None:
     assert load_task(f"fashion-mnist:{small}@14#100").train.images.shape == (100, 1, 14, 14)
 
 
+@pytest.mark.skipif(fashion_mnist.fashion_mnist_place() is None, reason="Fashion-MNIST is not there")
+def test_the_published_fashion_mnist_is_whole() -> None:
+    task = load_task("fashion-mnist")
+    assert [len(split.labels) for split in (task.train, task.validation, task.test)] == [50_000, 10_000, 10_000]
+    # All classes are equally frequent, and so they are in the split that is held out.
+    assert all(len(set(torch.bincount(split.labels).tolist())) == 1 for split in (task.train, task.validation))
+    # Mean and deviation of the training images as they are commonly given, 0.2860 and 0.3530 of the largest value.
+    assert task.mean[0] / 255 == pytest.approx(0.2860, abs=5e-4)
+    assert task.deviation[0] / 255 == pytest.approx(0.3530, abs=5e-4)
+
+
 def test_files_that_are_not_fashion_mnist_are_named(small: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No train-images.* give its folder as fashion-mnist:PATH"):
         load_task(f"fashion-mnist:{small / 'nowhere'}")
