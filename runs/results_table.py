@@ -2,7 +2,8 @@
 
 A file is what a recipe in this folder wrote, or `graphnas encoders evaluate NAME --out runs/results/encoder_NAME.json`,
 or results.json of a folder of `graphnas bench` under the name bench_PROTOCOL.json, with its timings.json as
-bench_PROTOCOL.timings.json. A `note` in a file (in the timings of a comparison) is printed above its table.
+bench_PROTOCOL.timings.json, or results.json of a folder of `graphnas predict bench` under the name predict_DATA.json. A
+`note` in a file (in the timings of a comparison) is printed above its table.
 
 python runs/results_table.py
 """
@@ -22,6 +23,7 @@ FOLDER = Path(__file__).parent
 TIMINGS = ".timings.json"
 SPARSE = 0.4  # share of a table's fields below which it is written as lists
 COMPARISON = "Searches of tables; every class of architectures counts once"
+PREDICTED = {"spearman": "Spearman", "pearson": "Pearson", "sparse_kendall": "sparse Kendall", "precision_20": "P@20"}
 
 
 def comparison(report: dict[str, Any], timings: dict[str, Any]) -> list[str]:
@@ -64,6 +66,39 @@ def comparison(report: dict[str, Any], timings: dict[str, Any]) -> list[str]:
 
 def _with_error(mean: float, error: float | None) -> str:
     return f"{100 * mean:.3f}" + ("" if error is None else f" ± {100 * error:.3f}")
+
+
+def predictions(report: dict[str, Any]) -> list[str]:
+    """What `graphnas predict bench` wrote: a line for each predictor and number of epochs seen."""
+    groups: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
+    for row in report["rows"]:
+        groups.setdefault((row["predictor"], row["epochs"]), {})[row["train_size"]] = row
+    sizes = sorted({row["train_size"] for row in report["rows"]})
+    heads = [f"Kendall, {size:,} trained" if size else "Kendall, none trained" for size in sizes]
+    head = ["predictor", "epochs seen", "seeds", *heads, *PREDICTED.values(), "initialisation", "query"]
+    lines = [
+        f"Mean ± standard error; {', '.join(PREDICTED.values())} and costs with the most trainings learned from. "
+        "Initialisation is in seconds, or in trainings and seconds where those of a training are not known; a query in "
+        "seconds.",
+        "",
+        f"| {' | '.join(head)} |",
+        "| --- |" + " --- |" * (len(head) - 1),
+    ]
+    for (name, epochs), by_size in groups.items():
+        last = by_size[max(by_size)]
+        cells = [
+            *(_rank(by_size[size]["measures"]["kendall"]) if size in by_size else "" for size in sizes),
+            *(_rank(last["measures"][measure]) for measure in PREDICTED),
+        ]
+        seeds = "-".join(str(one) for one in sorted({row["seeds"] for row in by_size.values()}))
+        costs = [f"{last['initialisation']:,.4g}", f"{last['query']:.2g}"]
+        lines.append(f"| {' | '.join([name, str(epochs or ''), seeds, *cells, *costs])} |")
+    return lines
+
+
+def _rank(one: dict[str, float | None]) -> str:
+    mean, error = one["mean"], one["standard_error"]
+    return "" if mean is None else f"{mean:.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
 def measures_of_comparison(report: dict[str, Any]) -> dict[str, Measure]:
@@ -188,6 +223,12 @@ def section(path: Path) -> str:
         title, command, versions = COMPARISON, timings["command"], timings["environment"]["versions"]
         note = timings.get("note")
         table, known = comparison(result, timings), beside("bench", measures_of_comparison(result))
+    elif "setting" in result:
+        environment, title = result["environment"], f"{result['title']}: {result['test']} others predicted"
+        if result["setting"] != "random":
+            title += f", setting {result['setting']}"
+        command, versions = shlex.join(environment["command"]), environment["versions"]
+        table = predictions(result)
     elif "environment" in result:
         split, environment = result["split"], result["environment"]
         title = f"the encoder {result['encoder']} on {split['held_out']:,} architectures that it was not fitted to"

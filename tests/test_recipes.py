@@ -240,6 +240,34 @@ def test_the_page_has_a_section_for_every_file_and_known_figures_beside(
         assert line in text.split("\n")
 
 
+def test_the_page_shows_what_predict_bench_wrote(
+    results_table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(name: str, size: int, epochs: int, seeds: int, kendall: float, error: float | None) -> dict[str, Any]:
+        figure = {"mean": kendall, "standard_error": error}
+        measures = dict.fromkeys(("kendall", *results_table.PREDICTED), figure)
+        costs = {"initialisation": 1.5 * size, "query": 0.25}
+        return {"predictor": name, "train_size": size, "epochs": epochs, "seeds": seeds, "measures": measures} | costs
+
+    rows = [row("sotl-e", 0, 3, 10, 0.4, 0.01), row("gp", 10, 0, 10, 0.2, 0.02), row("gp", 1_000, 0, 1, 0.7, None)]
+    report = {
+        "data": "digits101",
+        "title": "digits101",
+        "test": 200,
+        "setting": "mutation",
+        "rows": rows,
+        "environment": {"command": ["graphnas", "predict", "bench", "digits101"], "versions": {"torch": "2"}},
+    }
+    (tmp_path / "predict_digits101.json").write_text(json.dumps(report))
+    page = tmp_path / "RESULTS.md"
+    monkeypatch.setattr("sys.argv", ["results_table.py", "--results", str(tmp_path), "--out", str(page)])
+    results_table.main()
+    lines = page.read_text().split("\n")
+    assert "digits101: 200 others predicted, setting mutation." in lines
+    assert "| sotl-e | 3 | 10 | 0.400 ± 0.010 |  |  |" + " 0.400 ± 0.010 |" * 4 + " 0 | 0.25 |" in lines
+    assert "| gp |  | 1-10 |  | 0.200 ± 0.020 | 0.700 |" + " 0.700 |" * 4 + " 1,500 | 0.25 |" in lines
+
+
 def _ranked(encoding: str, mean: float) -> dict[str, Any]:
     score = {"mean": mean, "sd": 0.01}
     return {"labels": 1_000, "encoding": encoding, "draws": 2, "spearman": score, "pearson": score, "rmse": score}

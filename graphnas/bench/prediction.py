@@ -132,14 +132,19 @@ def run_grid(
         processes: Trials at a time.
         progress: Called with each trial that is done, how many are, and how many there are to do.
 
+    Returns:
+        The grid's trials, and after them those of other predictors, sizes, epochs and seeds that the file holds of the
+        same data, test size, setting and encoder.
+
     Raises:
+        FileNotFoundError: if there is no such encoder.
         ValueError: as `Grid.settings`, or if the file holds what is no trial.
     """
     encoder = encoder or data.space.pretrained
     latent = {name: PREDICTORS[name].latent for name in grid.predictors if name in PREDICTORS}
     loaded = CellAutoencoder.from_pretrained(encoder, space=data.space) if any(latent.values()) else None
     needs = {name: make_predictor(name, data.space, encoder=loaded).needs for name in grid.predictors}
-    digest = encoder_digest(encoder) if loaded is not None else None
+    digest = encoder_digest(encoder)
     wanted = {
         (data.name, *setting, grid.test, grid.setting, digest if latent[setting[0]] else None): setting
         for setting in grid.settings(data, needs)
@@ -162,7 +167,13 @@ def run_grid(
                 file.write(json.dumps(asdict(trial)) + "\n")
             if progress is not None:
                 progress(trial, number, len(left))
-    return [known[key] for key in wanted]
+    alike = [
+        key
+        for key, trial in known.items()
+        if (trial.data, trial.test_size, trial.setting) == (data.name, grid.test, grid.setting)
+        and trial.encoder in (None, digest)
+    ]
+    return [known[key] for key in dict.fromkeys([*wanted, *alike])]
 
 
 @functools.lru_cache(maxsize=1)
@@ -230,7 +241,10 @@ def read_trials(path: Path) -> list[Trial]:
 
 
 def summarise(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """One row for each predictor, train size and epochs: means over the seeds, and the standard errors of measures."""
+    """One row for each predictor, train size and epochs: means over the seeds, and the standard errors of measures.
+
+    A mean that is not defined, and an error of one seed, is None.
+    """
     groups: dict[tuple[str, int, int], list[Trial]] = {}
     for trial in trials:
         groups.setdefault((trial.predictor, trial.train_size, trial.epochs), []).append(trial)
@@ -245,7 +259,7 @@ def summarise(trials: Sequence[Trial]) -> list[dict[str, Any]]:
                 "epochs": epochs,
                 "seeds": len(mine),
                 "measures": {
-                    measure: {"mean": float(mean), "standard_error": float(error)}
+                    measure: {"mean": _known(mean), "standard_error": _known(error)}
                     for measure, mean, error in zip(MEASURES, values.mean(0), errors, strict=True)
                 },
                 "initialisation": float(np.mean([trial.initialisation for trial in mine])),
@@ -253,6 +267,10 @@ def summarise(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def best_by_budget(

@@ -170,10 +170,9 @@ def _line(trial: Trial) -> str:
     return f"{trial.predictor}  {setting}  {trial.measures['kendall']:.3f}"
 
 
-def _figure(one: dict[str, float]) -> str:
-    from math import isnan
-
-    return f"{one['mean']:.3f}" if isnan(one["standard_error"]) else f"{one['mean']:.3f} ± {one['standard_error']:.3f}"
+def _figure(one: dict[str, float | None]) -> str:
+    mean, error = one["mean"], one["standard_error"]
+    return "-" if mean is None else f"{mean:.3f}" if error is None else f"{mean:.3f} ± {error:.3f}"
 
 
 def _numbers(option: str, text: str, least: int) -> tuple[int, ...]:
