@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
@@ -13,10 +11,10 @@ from typing import Any
 
 from graphnas import studies
 from graphnas.bench.lines import whole_lines
+from graphnas.bench.program import program_digest
 from graphnas.bench.protocol import PROTOCOLS, Benchmark, Protocol, open_benchmark
 from graphnas.bench.run import Run, run_search
 from graphnas.bench.statistics import mean_ranks, paired, simulated_clock, summary
-from graphnas.content import content_folder
 from graphnas.encoders import encoder_digest
 from graphnas.engines import LocalProcesses
 from graphnas.spaces import Space
@@ -110,26 +108,12 @@ def key(protocol: Protocol, method: str, seed: int, encoders: dict[str, str] | N
         "method": method,
         "seed": seed,
         "further": sorted(protocol.further.values()),
-        "program": program_digest(),
+        "program": program_digest(_SEARCHING),
     }
     encoder = _encoder(protocol, method, encoders)
     if encoder is not None:
         about["encoder"] = encoder_digest(encoder)
     return json.dumps(about, sort_keys=True)
-
-
-@functools.cache
-def program_digest() -> str:
-    """16 hex digits of what proposals depend on: the files of the library that search, and its spaces."""
-    import graphnas
-
-    package = Path(graphnas.__file__).parent
-    code = (path for part in _SEARCHING for path in sorted((package / part).rglob("*.py")))
-    files = (*code, package / "cell.py", package / "canonical.py", *sorted(content_folder("spaces").glob("*.toml")))
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _encoder(protocol: Protocol, method: str, encoders: dict[str, str] | None) -> str | None:

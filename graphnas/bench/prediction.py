@@ -25,9 +25,10 @@ from graphnas.bench.lines import whole_lines
 from graphnas.bench.network_scores import NetworkScores
 from graphnas.bench.prediction_data import PredictionData, prediction_data
 from graphnas.bench.prediction_rows import SETTINGS
+from graphnas.bench.program import program_digest
 from graphnas.encoders import CellAutoencoder, encoder_digest
 from graphnas.engines import LocalProcesses
-from graphnas.predictors import MEASURES, PREDICTORS, Needs, make_predictor, prediction_measures
+from graphnas.predictors import MEASURES, PREDICTORS, ModelFittingError, Needs, make_predictor, prediction_measures
 from graphnas.predictors.protocol import FloatArray
 
 TRAIN_SIZES = (10, 30, 100, 300, 1_000)
@@ -35,6 +36,8 @@ TRAIN_SIZES = (10, 30, 100, 300, 1_000)
 
 FEWER = {"lce-m": 50}
 """Architectures that slow predictors are asked about at most."""
+
+_COMPARED = ("spaces", "encoders", "predictors", "proxies", "networks", "tasks", "training", "bench")
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,21 @@ class Trial:
     """One of `SETTINGS`."""
     encoder: str | None
     """Digest of the encoder's weights, of predictors that look at latent means."""
+    program: str
+    """Digest of the program that predicted."""
     measures: dict[str, float]
     """`MEASURES`."""
     initialisation: float
-    """Seconds of the trainings learned from, of a supernet and of the fit; trainings of unknown cost count one each."""
+    """Seconds of the trainings learned from, their scores, a supernet and the fit; trainings of unknown cost count one
+    each."""
     query: float
     """Seconds of one prediction, with the epochs seen and the scores."""
 
     @property
-    def key(self) -> tuple[str, str, int, int, int, int, str, str | None]:
+    def key(self) -> tuple[str | int | None, ...]:
         """What tells a trial from others."""
         asked = self.test_size, self.setting
-        return self.data, self.predictor, self.train_size, self.epochs, self.seed, *asked, self.encoder
+        return self.data, self.predictor, self.train_size, self.epochs, self.seed, *asked, self.encoder, self.program
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,11 @@ class Grid:
         Raises:
             ValueError: if a predictor needs what the data does not have, or there are too few architectures.
         """
+        asked = data.train if data.test is None else data.test
+        if self.test > len(asked):
+            raise ValueError(f"Expected at most {len(asked):,} architectures to ask about, but got {self.test:,}")
         room = len(data.train) if data.test is not None else len(data.train) - self.test
-        if max(self.train_sizes, default=0) > room:
+        if any(needs[name].targets for name in self.predictors) and max(self.train_sizes) > room:
             raise ValueError(f"Expected train sizes of at most {room:,}, but got {max(self.train_sizes):,}")
         found = []
         for name in self.predictors:
@@ -106,6 +115,9 @@ class Grid:
                     raise ValueError(f"{name}: {error}") from None
             sizes = self.train_sizes if needs[name].targets else (0,)
             epochs = [e for e in self.epochs if e >= needs[name].fewest_epochs] if needs[name].curves else [0]
+            if not epochs:
+                least, most = needs[name].fewest_epochs, max(self.epochs)
+                raise ValueError(f"{name} needs curves of {least} epochs or more, but got {most} at most")
             found += [(name, size, e, seed) for size in sizes for e in epochs for seed in self.seeds]
         return found
 
@@ -134,7 +146,7 @@ def run_grid(
 
     Returns:
         The grid's trials, and after them those of other predictors, sizes, epochs and seeds that the file holds of the
-        same data, test size, setting and encoder.
+        same data, test size, setting, encoder and program.
 
     Raises:
         FileNotFoundError: if there is no such encoder.
@@ -144,9 +156,9 @@ def run_grid(
     latent = {name: PREDICTORS[name].latent for name in grid.predictors if name in PREDICTORS}
     loaded = CellAutoencoder.from_pretrained(encoder, space=data.space) if any(latent.values()) else None
     needs = {name: make_predictor(name, data.space, encoder=loaded).needs for name in grid.predictors}
-    digest = encoder_digest(encoder)
+    digest, program = encoder_digest(encoder), program_digest(_COMPARED)
     wanted = {
-        (data.name, *setting, grid.test, grid.setting, digest if latent[setting[0]] else None): setting
+        (data.name, *setting, grid.test, grid.setting, digest if latent[setting[0]] else None, program): setting
         for setting in grid.settings(data, needs)
     }
     known = {trial.key: trial for trial in read_trials(path)}
@@ -156,7 +168,7 @@ def run_grid(
     with LocalProcesses(processes) as pool:
         futures = [
             pool.submit(
-                _run, data.name, *setting, grid.test, grid.setting, encoder if latent[setting[0]] else None, key[-1]
+                _run, data.name, *setting, grid.test, grid.setting, encoder if latent[setting[0]] else None, key[-2:]
             )
             for key, setting in left
         ]
@@ -164,7 +176,7 @@ def run_grid(
             trial = future.result()
             known[trial.key] = trial
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(trial)) + "\n")
+                file.write(json.dumps(asdict(trial) | {"measures": _each_known(trial.measures)}) + "\n")
             if progress is not None:
                 progress(trial, number, len(left))
     alike = [
@@ -172,6 +184,7 @@ def run_grid(
         for key, trial in known.items()
         if (trial.data, trial.test_size, trial.setting) == (data.name, grid.test, grid.setting)
         and trial.encoder in (None, digest)
+        and trial.program == program
     ]
     return [known[key] for key in dict.fromkeys([*wanted, *alike])]
 
@@ -195,7 +208,7 @@ def _run(
     test: int,
     setting: str,
     encoder: str | None,
-    digest: str | None,
+    digests: tuple[str | None, str],
 ) -> Trial:
     data, scores = prediction_data(source), _scores(source, seed)
     train, asked = SETTINGS[setting](source, size, test, seed)
@@ -203,24 +216,31 @@ def _run(
     placed = None if encoder is None else _encoder(encoder, source)
     predictor = make_predictor(name, data.space, encoder=placed, seed=seed)
     needs = predictor.needs
-    initialisation = 0.0
+    initialisation = query = 0.0
     # What makes a model slow or makes warnings is not what is measured.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if needs.targets:
-            known = scores.of(needs.scores, train)
+        try:
+            if needs.targets:
+                known = scores.of(needs.scores, train)
+                initialisation = float(data.cost(train).sum()) + len(train) * scores.query(needs.scores)
+                clock = time.process_time()
+                predictor.fit(data.architectures(train), data.targets[train], data.info(train, epochs or None, known))
+                initialisation += time.process_time() - clock
+            told = scores.of(needs.scores, asked)
             clock = time.process_time()
-            predictor.fit(data.architectures(train), data.targets[train], data.info(train, epochs or None, known))
-            initialisation = float(data.cost(train).sum()) + time.process_time() - clock
-        told = scores.of(needs.scores, asked)
-        clock = time.process_time()
-        predicted = predictor.predict(data.architectures(asked), data.info(asked, epochs or None, told))
-        query = (time.process_time() - clock) / len(asked) + scores.query(needs.scores)
+            mean = predictor.predict(data.architectures(asked), data.info(asked, epochs or None, told)).mean
+            query = (time.process_time() - clock) / len(asked) + scores.query(needs.scores)
+        except (ModelFittingError, np.linalg.LinAlgError):
+            mean = np.full(len(asked), math.nan)
     initialisation += scores.initialisation(needs.scores)
     if epochs and data.epochs is not None:
         query += float(data.cost(asked).mean()) * epochs / data.epochs
-    measures = prediction_measures(predicted.mean, data.targets[asked])
-    return Trial(data.name, name, size, epochs, seed, test, setting, digest, measures, initialisation, query)
+    measures = prediction_measures(mean, (data.targets if data.truth is None else data.truth)[asked])
+    if not needs.targets:
+        # A score is not in the units of what is predicted.
+        measures |= {"rmse": math.nan, "sparse_kendall": math.nan}
+    return Trial(data.name, name, size, epochs, seed, test, setting, *digests, measures, initialisation, query)
 
 
 def read_trials(path: Path) -> list[Trial]:
@@ -232,8 +252,10 @@ def read_trials(path: Path) -> list[Trial]:
     found = []
     for number, line in enumerate(whole_lines(path), start=1):
         try:
-            found.append(Trial(**json.loads(line)))
-        except (ValueError, TypeError) as error:
+            row = json.loads(line)
+            measures = {name: math.nan if value is None else value for name, value in row["measures"].items()}
+            found.append(Trial(**row | {"measures": measures}))
+        except (ValueError, TypeError, LookupError) as error:
             raise ValueError(
                 f"{path}, line {number}: expected a trial of a predictor of this version, but got {error!r}"
             ) from None
@@ -259,7 +281,7 @@ def summarise(trials: Sequence[Trial]) -> list[dict[str, Any]]:
                 "epochs": epochs,
                 "seeds": len(mine),
                 "measures": {
-                    measure: {"mean": _known(mean), "standard_error": _known(error)}
+                    measure: _each_known({"mean": float(mean), "standard_error": float(error)})
                     for measure, mean, error in zip(MEASURES, values.mean(0), errors, strict=True)
                 },
                 "initialisation": float(np.mean([trial.initialisation for trial in mine])),
@@ -269,8 +291,9 @@ def summarise(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     return rows
 
 
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _each_known(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values of which those that are not finite are None, as JSON has it."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def best_by_budget(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,14 +14,14 @@ from numpy.typing import NDArray
 from graphnas.analysis import labelled_cells, training_split
 from graphnas.cell import Architecture, CellArrays
 from graphnas.data_folder import data_folder
-from graphnas.evaluate import Digits101Table, open_table
+from graphnas.evaluate import Digits101Table, Table, open_table
 from graphnas.formats.nasbench201 import OPERATIONS, from_string
 from graphnas.predictors.protocol import FloatArray, Info
 from graphnas.spaces import Space
 
 IntArray = NDArray[np.int64]
 
-_HELD_OUT = {"nasbench101": 42_000, "nasbench201": 5_000}  # that the shipped encoders were not fitted to
+_HELD_OUT = 42_000  # cells of NAS-Bench-101 that the shipped encoder was not fitted to
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class PredictionData:
     epochs: int | None = None
     """Epochs of a training."""
     seconds: FloatArray | None = None
-    """`n` seconds of a training; None where they are not known, and a training counts one."""
+    """`n` seconds of a training, the median of the known ones where they are not; None where none is known, and a
+    training counts one."""
+    truth: FloatArray | None = None
+    """`n` accuracies of other trainings, which predictions are compared with; the targets if None."""
     task: str | None = None
     """Task on which untrained networks are scored; None where networks of these cells cannot be built."""
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -69,28 +73,41 @@ class PredictionData:
 def _nasbench101() -> PredictionData:
     """Cells that the shipped encoder was not fitted to, the last 5,000 of them for testing."""
     space = Space.load("nasbench101")
-    split = training_split(space, held_out=_HELD_OUT["nasbench101"], seed=0)
+    split = training_split(space, held_out=_HELD_OUT, seed=0)
     known = labelled_cells(space, split.held_out)
     return PredictionData(
         "nasbench101", f"NAS-Bench-101, {known.title}", space, known.cells, known.labels, known.rows, known.test,
-        task="cifar10", sizes={"channels": 16, "cells_per_stack": 1},
+        seconds=_seconds(open_table("nasbench101"), space.from_arrays(known.cells), 108), task="cifar10",
+        sizes={"channels": 16, "cells_per_stack": 1},
     )  # fmt: skip
 
 
 def _nasbench201() -> PredictionData:
-    """A cell of each class that the table knows, apart from how often the class occurs."""
+    """A cell of each class that the table knows, however often the class occurs; encoders know their graphs."""
     space, table = Space.load("nasbench201"), open_table("nasbench201")
     cells = space.to_arrays(list(space.enumerate()))
-    rows = [table.row(architecture) for architecture in space.from_arrays(cells)]
+    architectures = space.from_arrays(cells)
+    rows = [table.row(architecture) for architecture in architectures]
     targets = table.column("c10_val_200")[[row for row in rows if row is not None]].astype(np.float64)
     return PredictionData(
         "nasbench201", "NAS-Bench-201, CIFAR-10 validation accuracy", space, cells, targets, np.arange(len(targets)),
-        None, task="cifar10", sizes={"channels": 16, "cells_per_stage": 1},
+        None, seconds=_seconds(table, architectures, 200), task="cifar10",
+        sizes={"channels": 16, "cells_per_stage": 1},
     )  # fmt: skip
 
 
+def _seconds(table: Table, architectures: Sequence[Architecture], epochs: int) -> FloatArray | None:
+    """Seconds of trainings that a table knows of some, and their median of the others."""
+    rows = [table.row(architecture) for architecture in architectures]
+    known = np.array([math.nan if row is None else table.cost(row, epochs) or math.nan for row in rows])
+    return None if np.isnan(known).all() else np.where(np.isnan(known), np.nanmedian(known), known)
+
+
 def _digits101() -> PredictionData:
-    """Curves of the first of the three trainings of every cell; targets are its last validation accuracies."""
+    """Curves of the first of the three trainings of every cell; targets are its last validation accuracies.
+
+    What is predicted is the mean of the two others, so that noise which a curve and its end share is of no use.
+    """
     table = Digits101Table.open()
     rows = np.arange(len(table))
     cells = table.cells()
@@ -98,10 +115,11 @@ def _digits101() -> PredictionData:
         name: table.column(f"{name}_curves")[:, 0]
         for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
     }
-    seconds = table.column("cpu_seconds")
+    others = table.column("validation_accuracy_curves")[:, 1:, -1].astype(np.float64).mean(1)
     return PredictionData(
-        "digits101", "digits101, validation accuracy of one training", Space.load("digits101"), cells,
-        curves["validation_accuracy"][:, -1], rows, None, curves, table.epochs, seconds, "digits#300",
+        "digits101", "digits101, mean validation accuracy of two other trainings", Space.load("digits101"), cells,
+        curves["validation_accuracy"][:, -1], rows, None, curves, table.epochs, table.column("cpu_seconds"), others,
+        "digits#300",
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import io
 import operator
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,10 +31,10 @@ def trace(module: nn.Module, *inputs: Any, **named: Any) -> OperatorGraph:
     """
     with _evaluating(module), _quiet():
         try:
-            operators = list(_operators(*_exported(module, inputs, named)))
+            operators = _operators(*_exported(module, inputs, named))
         except Exception as first:
             try:
-                operators = list(_operators(*_symbolic(module, inputs, named)))
+                operators = _operators(*_symbolic(module, inputs, named))
             except Exception as second:
                 raise ImportFailed(f"torch.export: {_short(first)}; torch.fx: {_short(second)}") from first
     parameters = sum(parameter.numel() for parameter in module.parameters())
@@ -49,9 +50,22 @@ def trace_symbolically(module: nn.Module, *inputs: Any) -> OperatorGraph:
 def _exported(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[fx.Graph, set[str]]:
     """The graph, and the names of its placeholders that are weights."""
     program = torch.export.export(_TensorsAlone(module), tuple(inputs), dict(named), strict=False)
+    if any(map(_works_aside, program.graph.nodes)):
+        # Results come out of operators alone, and what runs in another mode is a part of the whole.
+        program = program.run_decompositions({})
     given = set(program.graph_signature.user_inputs)
     weights = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.name not in given}
     return program.graph, weights
+
+
+def _works_aside(node: fx.Node) -> bool:
+    """Whether a node changes what others read without their reading its result, or is a part in another mode."""
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return str(node.target).startswith("wrap_with")
+    if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable or not node.args:
+        return False
+    changed = node.args[0]
+    return isinstance(changed, fx.Node) and (len(changed.users) > 1 or kind_of(_origin(changed)[0]) == "view")
 
 
 class _TensorsAlone(nn.Module):
@@ -84,28 +98,63 @@ def _symbolic(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]
     return traced.graph, set()
 
 
-def _operators(graph: fx.Graph, weights: set[str]) -> Iterator[Operator]:
+def _operators(graph: fx.Graph, weights: set[str]) -> list[Operator]:
+    found: list[Operator] = []
     number: dict[fx.Node, int] = {}
     for node in graph.nodes:
-        if node.name in weights or node.op == "get_attr":
+        if node.op == "placeholder" and node.name not in weights and _shape(node) is not None:
+            number[node] = len(found)
+            found.append(Operator("input", (), node.name, "input", shape=_shape(node)))
+    _add_operators(graph, number, found)
+    (output,) = graph.find_nodes(op="output")
+    return [*found, Operator("output", _sources(output, number), output.name, "output")]
+
+
+def _add_operators(graph: fx.Graph, number: dict[fx.Node, int], found: list[Operator]) -> None:
+    """Add a graph's operators to those found so far.
+
+    Args:
+        graph: Of the whole, or of a branch.
+        number: Operators by the nodes that they are the results of; inputs, and what a branch is given, are in it.
+        found: All operators.
+    """
+    for node in graph.nodes:
+        if node.op in ("placeholder", "get_attr", "output") or _shape(node) is None:
             continue
-        if node.op == "placeholder":
-            if _shape(node) is None:
-                continue
-            one = Operator("input", (), node.name, "input", shape=_shape(node))
-        elif node.op == "output":
-            one = Operator("output", _sources(node, number), node.name, "output")
-        else:
-            if _shape(node) is None:
-                continue
-            one = _operator(node, number)
-        number[node] = len(number)
-        yield one
+        branches = () if node.op != "call_function" else _branches(node)
+        results = [result for branch in branches for result in _add_branch(node, branch, number, found)]
+        one = _operator(node, number)
+        if branches:
+            # What its branches give is what it gives.
+            one = replace(one, sources=(*one.sources, *results))
+        number[node] = len(found)
+        found.append(one)
+
+
+def _branches(node: fx.Node) -> tuple[fx.Graph, ...]:
+    """Graphs that an operation chooses from or repeats, as those of `torch.cond`."""
+    if not isinstance(node.target, torch._ops.HigherOrderOperator):
+        return ()
+    whole = node.graph.owning_module
+    held = [getattr(whole, str(one.target), None) for one in node.all_input_nodes if one.op == "get_attr"]
+    return tuple(one.graph for one in held if isinstance(one, fx.GraphModule))
+
+
+def _add_branch(node: fx.Node, branch: fx.Graph, number: dict[fx.Node, int], found: list[Operator]) -> tuple[int, ...]:
+    """Add a branch's operators, and say which its results are."""
+    operands = node.args[-1] if isinstance(node.args[-1], list | tuple) else node.args
+    given = [one for one in operands if isinstance(one, fx.Node) and one.op != "get_attr"]
+    for inside, outside in zip(branch.find_nodes(op="placeholder"), given, strict=False):
+        if outside in number:
+            number[inside] = number[outside]
+    _add_operators(branch, number, found)
+    (output,) = branch.find_nodes(op="output")
+    return _sources(output, number)
 
 
 def _operator(node: fx.Node, number: Mapping[fx.Node, int]) -> Operator:
     origin, layer = _origin(node)
-    sources, kind = _sources(node, number), kind_of(_origin(node)[0])
+    sources, kind = _sources(node, number), kind_of(origin)
     attributes: dict[str, Any] = {}
     if kind in ("conv", "transposed_conv"):
         attributes = _convolution(node, layer, transposed=kind == "transposed_conv")
@@ -127,6 +176,8 @@ def _origin(node: fx.Node) -> tuple[str, nn.Module | None]:
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
         return target._schema.name.split("::")[1], None
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return str(target), None
     if target is operator.getitem:
         return "getitem", None
     return str(getattr(target, "__name__", target)), None

@@ -4,6 +4,7 @@ from graphnas.predictors.averaged import AveragedPredictor, BaggedPredictor
 from graphnas.predictors.catalogue import PREDICTORS, PredictorKind, make_predictor
 from graphnas.predictors.encodings import ENCODINGS, encoding, latent_encoding
 from graphnas.predictors.extrapolation import CurveExtrapolation
+from graphnas.predictors.gaussian_process import ModelFittingError
 from graphnas.predictors.graph_networks import GraphNetworkPredictor
 from graphnas.predictors.latent_network import LatentNetworkPredictor
 from graphnas.predictors.measures import MEASURES, prediction_measures
@@ -29,6 +30,7 @@ __all__ = [
     "GraphNetworkPredictor",
     "Info",
     "LatentNetworkPredictor",
+    "ModelFittingError",
     "Needs",
     "NormalScoredPredictor",
     "PerceptronPredictor",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphnas.cell import CellArrays
 from graphnas.predictors.encodings import count
@@ -60,6 +61,14 @@ class AveragedPredictor(Predictor):
         return Prediction(means.mean(0), np.sqrt(variance))
 
 
+def _taken(architectures: Architectures, rows: NDArray[np.int64], n: int) -> Architectures:
+    """Some of `n` architectures."""
+    if not isinstance(architectures, CellArrays):
+        return [architectures[row] for row in rows.tolist()]
+    parts = architectures.n // n
+    return architectures.take((rows[:, None] * parts + np.arange(parts)).ravel())
+
+
 class BaggedPredictor(Predictor):
     """Predictors of one kind on bootstrap samples; their spread is the uncertainty (Breiman 1996).
 
@@ -77,11 +86,11 @@ class BaggedPredictor(Predictor):
 
     def fit(self, architectures: Architectures, targets: FloatArray, info: Info | None = None) -> Self:
         """Fit each member to a sample, drawn with replacement, of as many architectures."""
-        rng, given = np.random.default_rng(self.seed), list(architectures)
+        rng, n = np.random.default_rng(self.seed), len(targets)
         for member in self.members:
-            rows = rng.integers(len(targets), size=len(targets))
+            rows = rng.integers(n, size=n)
             known = None if info is None else info.take(rows)
-            member.fit([given[row] for row in rows.tolist()], np.asarray(targets)[rows], known)
+            member.fit(_taken(architectures, rows, n), np.asarray(targets)[rows], known)
         return self
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:

@@ -119,8 +119,10 @@ def check_targets(targets: FloatArray, n: int) -> FloatArray:
         ValueError: if they are not `n` finite numbers, or too few.
     """
     y = np.asarray(targets, dtype=np.float64)
-    if y.shape != (n,) or not np.isfinite(y).all():
-        raise ValueError(f"Expected {n} finite targets, one for each architecture, but got shape {y.shape}")
+    if y.shape != (n,):
+        raise ValueError(f"Expected {n} targets, one for each architecture, but got shape {y.shape}")
+    if not np.isfinite(y).all():
+        raise ValueError(f"Expected finite targets, but {int((~np.isfinite(y)).sum())} of {n} are not")
     if n < FEWEST:
         raise ValueError(f"Expected {FEWEST} or more architectures to learn from, but got {n}")
     return y

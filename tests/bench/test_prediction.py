@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from graphnas.bench import prediction
 from graphnas.bench.prediction import Grid, Trial, best_by_budget, read_trials, run_grid, summarise
 from graphnas.bench.prediction_data import PredictionData, prediction_data
 from graphnas.bench.prediction_rows import mutated_rows
-from graphnas.predictors import MEASURES, Needs
+from graphnas.predictors import MEASURES, ModelFittingError, Needs, ProcessPredictor
 
 GRID = Grid(("random-forest", "macs", "bayesian-linear"), (10, 40), (1,), (0, 1), 30)
 
@@ -25,7 +27,7 @@ def data() -> PredictionData:
 
 def trial(predictor: str, initialisation: float, query: float, kendall: float, seed: int = 0) -> Trial:
     measures = dict.fromkeys(MEASURES, 0.0) | {"kendall": kendall}
-    return Trial("digits101", predictor, 10, 0, seed, 30, "random", None, measures, initialisation, query)
+    return Trial("digits101", predictor, 10, 0, seed, 30, "random", None, "", measures, initialisation, query)
 
 
 @pytest.mark.slow
@@ -43,8 +45,9 @@ def test_every_setting_that_makes_a_difference_is_tried_once(data: PredictionDat
     ]
     assert [done for _, done, _ in told] == list(range(1, 11))
     by = {(one.predictor, one.train_size, one.seed): one for one in trials}
-    # Forty trainings of unknown cost count one each; what is scored takes the time of building a network.
-    assert 40 < by["random-forest", 40, 0].initialisation < 45
+    # Forty trainings of about an hour; what is scored takes the time of building a network.
+    assert data.seconds is not None
+    assert 40 * data.seconds.min() < by["random-forest", 40, 0].initialisation < 40 * data.seconds.max() + 5
     assert by["macs", 0, 0].initialisation == 0
     assert by["macs", 0, 0].query > 1e-4
     assert by["random-forest", 40, 0].measures["kendall"] > 0.2
@@ -63,6 +66,64 @@ def test_every_setting_that_makes_a_difference_is_tried_once(data: PredictionDat
     assert other.test_size == 20
 
 
+class CostlyScores:
+    """Scores of two seconds each."""
+
+    def of(self, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: np.zeros(len(rows)) for name in names}
+
+    def query(self, names: Sequence[str]) -> float:
+        return 2.0 * len(names)
+
+    def initialisation(self, names: Sequence[str]) -> float:
+        return 30.0 * ("rsws" in names)
+
+
+def test_all_that_a_prediction_needs_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = prediction_data("digits101")
+    assert data.seconds is not None
+    monkeypatch.setattr(prediction, "_scores", lambda name, seed: CostlyScores())
+    asked, digests = ("random", None), (None, "")
+    learned, _ = prediction.SETTINGS["random"]("digits101", 6, 10, 0)
+    omni = prediction._run("digits101", "omni-ngboost", 6, 3, 0, 10, *asked, digests)
+    # Six trainings and as many scores; then a quarter of a training and a score for each.
+    known = float(data.cost(learned).sum()) + 6 * 2
+    assert known < omni.initialisation < known + 60
+    assert 2 + data.seconds.mean() / 8 < omni.query < 2 + data.seconds.mean() / 2
+    supernet = prediction._run("digits101", "rsws", 0, 0, 0, 10, *asked, digests)
+    assert (supernet.initialisation, supernet.query) == (30.0, pytest.approx(2.0, abs=0.1))
+    curve = prediction._run("digits101", "sotl-e", 0, 3, 0, 10, *asked, digests)
+    assert curve.initialisation == 0
+    assert np.isnan(curve.measures["rmse"])
+
+
+def test_a_fit_that_fails_predicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise ModelFittingError("no")
+
+    monkeypatch.setattr(ProcessPredictor, "fit", fail)
+    failed = prediction._run("digits101", "gp", 10, 0, 0, 20, "random", None, (None, ""))
+    assert failed.measures["missing"] == 1
+    assert failed.measures["kendall"] == 0
+    assert failed.initialisation > 0
+    (row,) = summarise([failed])
+    assert row["measures"]["rmse"] == {"mean": None, "standard_error": None}
+
+
+def test_trainings_count_in_seconds(data: PredictionData) -> None:
+    assert data.seconds is not None
+    # 200 epochs of CIFAR-10 take about an hour; those that are not known count as usual ones.
+    assert 1_000 < np.median(data.seconds) < 10_000
+    assert (data.seconds == np.median(data.seconds)).mean() > 0.5
+
+
+def test_noise_that_curves_and_their_ends_share_is_of_no_use() -> None:
+    digits = prediction_data("digits101")
+    assert digits.truth is not None
+    assert (digits.targets == digits.curves["validation_accuracy"][:, -1]).all()
+    assert (digits.truth == digits.targets).mean() < 0.2
+
+
 def test_the_same_architectures_are_asked_about(data: PredictionData) -> None:
     # The parameters of cells that no size of network changes.
     assert data.test is None
@@ -70,13 +131,28 @@ def test_the_same_architectures_are_asked_about(data: PredictionData) -> None:
 
 
 def test_what_the_data_does_not_have_is_refused(data: PredictionData, tmp_path: Path) -> None:
-    needs = {"sotl": Needs(targets=False, curves=("train_loss",)), "x": Needs(targets=False, scores=("luck",))}
+    needs = {
+        "sotl": Needs(targets=False, curves=("train_loss",), fewest_epochs=4),
+        "x": Needs(targets=False, scores=("luck",)),
+        "forest": Needs(),
+    }
     with pytest.raises(ValueError, match="sotl needs the curve train_loss, which nasbench201 does not have"):
         replace(GRID, predictors=("sotl",)).settings(data, needs)
     with pytest.raises(ValueError, match="x: the networks of nasbench201 have no score luck"):
         replace(GRID, predictors=("x",)).settings(data, needs)
+    wide = replace(GRID, predictors=("forest",), train_sizes=(10_000,))
     with pytest.raises(ValueError, match="Expected train sizes of at most 6,436, but got 10,000"):
-        replace(GRID, train_sizes=(10_000,)).settings(data, needs)
+        wide.settings(data, needs)
+    with pytest.raises(ValueError, match="Expected at most 6,466 architectures to ask about, but got 7,000"):
+        replace(wide, test=7_000).settings(data, needs)
+    curves = prediction_data("digits101")
+    with pytest.raises(ValueError, match="sotl needs curves of 4 epochs or more, but got 3 at most"):
+        replace(GRID, predictors=("sotl",), epochs=(1, 2, 3)).settings(curves, needs)
+    # What learns from no trainings has no train sizes to be too large.
+    assert replace(wide, predictors=("sotl",), epochs=(4,)).settings(curves, needs) == [
+        ("sotl", 0, 4, 0),
+        ("sotl", 0, 4, 1),
+    ]
     (tmp_path / "trials.jsonl").write_text('{"data": 1}\n')
     with pytest.raises(ValueError, match="line 1: expected a trial of a predictor of this version"):
         run_grid(data, GRID, tmp_path / "trials.jsonl")
