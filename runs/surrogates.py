@@ -3,15 +3,18 @@
 - darts: 545 trainings of 50 epochs, `surrogate-darts`. They are few: the published benchmark has 37,225.
 - nasbench101: a random twentieth of the table's trainings (21,181 cells, test accuracy of one run), `surrogate-nb101`.
 
-`kinds` fits every kind to nine tenths and tests it on the others, `ship` fits one to all and writes it, and `noise`
-asks the question for which surrogates are made (Zela et al. 2022, Sec. 3): fitted to one training of every cell of
-digits101, is a surrogate nearer to the mean of two other trainings than the one training is?
+`kinds` fits every kind to nine tenths and tests it on the others, `ship` fits one to all and writes it (on darts with
+settings that Optuna chose), and `noise` asks the question for which surrogates are made (Zela et al. 2022, Sec. 3):
+fitted to one training of every cell of digits101, is a surrogate nearer to the mean of two other trainings than the one
+training is? `samplers` lets several samplers search the table of NAS-Bench-101 and predicts what each found from what
+all others did (Zela et al. 2022, Sec. 5.2).
 
     python runs/surrogates.py kinds darts --seeds 5
     python runs/surrogates.py kinds nasbench101 --seeds 3
     python runs/surrogates.py ship darts
     python runs/surrogates.py ship nasbench101
     python runs/surrogates.py noise
+    python runs/surrogates.py samplers --seeds 3
 
 Rows that a result file holds are not measured again.
 """
@@ -31,9 +34,21 @@ from records import Record
 from rich.console import Console
 from scipy.stats import kendalltau
 
-from graphnas.evaluate import Digits101Table, open_table
+from graphnas.bench import Benchmark, Protocol, run_search
+from graphnas.cell import Architecture
+from graphnas.encoders import CellAutoencoder
+from graphnas.evaluate import Digits101Table, Result, TableEvaluator, open_table
 from graphnas.spaces import Space
-from graphnas.surrogates import ENSEMBLES, Archive, fit_surrogate, held_out
+from graphnas.studies import LATENT_SAMPLERS
+from graphnas.surrogates import (
+    ENSEMBLES,
+    MEANING,
+    Archive,
+    fit_surrogate,
+    held_out,
+    leave_one_sampler_out,
+    tune,
+)
 
 MEASURES = {
     "r2": "R2",
@@ -54,14 +69,19 @@ class Source(NamedTuple):
     share: float
     surrogate: str
     kind: str
+    tuning: int
+    """Settings that Optuna tries first."""
 
 
 SOURCES = {
-    "darts": Source(None, 1.0, "surrogate-darts", "gnn"),
-    "nasbench101": Source("test_acc_run0", 0.05, "surrogate-nb101", "gnn"),
+    "darts": Source(None, 1.0, "surrogate-darts", "gnn", 20),
+    "nasbench101": Source("test_acc_run0", 0.05, "surrogate-nb101", "gnn", 0),
 }
 SETTINGS: dict[str, dict[str, Any]] = {"nasbench101": {"epochs": 40, "batch_size": 128}}
 """Of graph networks, which pass over many trainings less often."""
+SAMPLERS = ("random", "evolution", "local-search", "latent-bo", "tpe")
+SEARCHES, QUERIES = 4, 150
+"""Of each sampler, and of each search."""
 
 
 def archive_of(name: str) -> Archive:
@@ -73,7 +93,7 @@ def archive_of(name: str) -> Archive:
 
 
 def settings_of(name: str, kind: str) -> dict[str, Any]:
-    return SETTINGS.get(name, {}) if kind == "gnn" else {}
+    return SETTINGS.get(name, {}) if kind in ("gnn", "gin") else {}
 
 
 def kinds(name: str, chosen: list[str], seeds: int, out: Path | None) -> None:
@@ -100,13 +120,15 @@ def ship(name: str, screen: Console) -> None:
     """Fit the surrogate that comes with the library."""
     archive, source = archive_of(name), SOURCES[name]
     settings = settings_of(name, source.kind)
+    if source.tuning:
+        settings = tune(archive, kind=source.kind, trials=source.tuning)
     found, told = held_out(archive, kind=source.kind, settings=settings)
     surrogate = fit_surrogate(archive, kind=source.kind, settings=settings, noise=told.noise, spread=told.spread)
     surrogate.about.update(
         {
             "held_out": found,
-            "noise": "of held-out trainings around their predictions, half the width of the middle 68.3 %",
-            "spread": "of members on held-out trainings, largest of 99 of 100",
+            "tuning": source.tuning,
+            **MEANING,
             "command": shlex.join(["python", *sys.argv]),
         }
     )
@@ -149,6 +171,61 @@ def noise(chosen: list[str], out: Path | None) -> None:
     record.show()
 
 
+class Recorded:
+    """An evaluator that keeps what it was asked, and answered."""
+
+    def __init__(self, evaluator: TableEvaluator) -> None:
+        self.evaluator = evaluator
+        self.answers: list[tuple[Architecture, float]] = []
+
+    def evaluate(self, architecture: Architecture) -> Result:
+        """What the evaluator says."""
+        result = self.evaluator.evaluate(architecture)
+        self.answers.append((architecture, result.value))
+        return result
+
+
+def searched() -> Archive:
+    """What several samplers found in the table of NAS-Bench-101."""
+    space = Space.load("nasbench101")
+    encoder = CellAutoencoder.from_pretrained(space.name)
+    protocol = Protocol("searched", "accuracy", space.name, "value", places=(QUERIES,))
+    architectures, values, samplers = [], [], []
+    for name in SAMPLERS:
+        for seed in range(SEARCHES):
+            asked = Recorded(TableEvaluator(open_table(space.name), "test_acc_run0"))
+            one = Benchmark(protocol, space, asked, None, 1.0)  # type: ignore[arg-type]
+            run_search(one, name, seed, encoder=encoder if name in LATENT_SAMPLERS else None)
+            architectures += [architecture for architecture, _ in asked.answers]
+            values += [value for _, value in asked.answers]
+            samplers += [name] * len(asked.answers)
+    return Archive.of(space, architectures, np.array(values), samplers=samplers)
+
+
+def samplers(chosen: list[str], seeds: int, out: Path | None) -> None:
+    """Every kind on what each sampler found, after a fit to what the others did."""
+    archive = searched()
+    record = Record(
+        out or Path("runs/results/surrogates_samplers.json"),
+        name="surrogates_samplers",
+        figure=f"Surrogates of {len(archive):,} trainings of NAS-Bench-101 that searches found: those of one sampler, "
+        "predicted from those of all others",
+        settings={"searches": SEARCHES, "queries": QUERIES, "members": 10},
+        columns={"trainings": "trainings", **MEASURES},
+        rows={f"{kind}, {name}": f"{kind} without {name}" for kind in chosen for name in SAMPLERS},
+    )
+    for kind in chosen:
+        for seed in range(min(record.seeds(f"{kind}, {name}") for name in SAMPLERS), seeds):
+            clock = time.process_time()
+            found = leave_one_sampler_out(archive, kind=kind, seed=seed)
+            seconds = (time.process_time() - clock) / len(found)
+            for name, one in found.items():
+                if record.seeds(f"{kind}, {name}") == seed:
+                    measured = {measure: one[measure] for measure in record.content["columns"] if measure in one}
+                    record.add(f"{kind}, {name}", measured, seconds)
+    record.show()
+
+
 def fitted_values(archive: Archive, kind: str, *, unseen: bool, seed: int) -> np.ndarray:
     """What a surrogate says of the architectures of its archive, or of those of each fold after a fit to the others."""
     if not unseen:
@@ -172,7 +249,9 @@ def main() -> None:
     two = commands.add_parser("ship")
     two.add_argument("data", choices=SOURCES)
     three = commands.add_parser("noise")
-    for command in (one, three):
+    four = commands.add_parser("samplers")
+    four.add_argument("--seeds", type=int, default=3)
+    for command in (one, three, four):
         command.add_argument("--kinds", **options)  # type: ignore[arg-type]
         command.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -181,6 +260,8 @@ def main() -> None:
         kinds(args.data, args.kinds, args.seeds, args.out)
     elif args.command == "ship":
         ship(args.data, Console())
+    elif args.command == "samplers":
+        samplers(args.kinds, args.seeds, args.out)
     else:
         noise(args.kinds, args.out)
 

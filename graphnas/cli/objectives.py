@@ -40,7 +40,8 @@ ObjectiveOption = Annotated[
     typer.Option(
         "--objective",
         help="Instead of training: table, or table:FILE, looks candidates up in the space's benchmark table; "
-        "surrogate:NAME asks a surrogate, by name or folder; proxy:NAME, such as proxy:synflow, scores untrained "
+        "surrogate:NAME asks a surrogate, by name or folder, surrogate:NAME:noisy with the noise of one training; "
+        "proxy:NAME, such as proxy:synflow, scores untrained "
         "networks on images of --task.",
     ),
 ]
@@ -56,6 +57,8 @@ RecipeOption = Annotated[
         "name, nasbench101, nasbench201 or darts; or the best.json of a joint search, for its settings.",
     ),
 ]
+
+_NOISY = ":noisy"  # behind the name of a surrogate
 
 
 def objective_word(task: str | None, objective: str | None, size: int | None = None, images: int | None = None) -> str:
@@ -78,8 +81,14 @@ def objective_word(task: str | None, objective: str | None, size: int | None = N
     if size is not None or images is not None:
         raise typer.BadParameter("--size and --images are of a task; they go with --task")
     if kind == "surrogate":
-        return f"surrogate:{Path(rest).absolute() if Path(rest).is_dir() else rest}"
+        name, noisy = _noisy(rest)
+        return f"surrogate:{Path(name).absolute() if Path(name).is_dir() else name}" + (_NOISY if noisy else "")
     return f"table:{Path(rest).absolute()}" if rest else "table"
+
+
+def _noisy(name: str) -> tuple[str, bool]:
+    """A surrogate's name or folder, and whether its values have the noise of one training."""
+    return name.removesuffix(_NOISY), name.endswith(_NOISY)
 
 
 def _task_word(task: str | None, size: int | None, images: int | None) -> str:
@@ -153,10 +162,11 @@ def make_evaluator(
                 "a surrogate knows whole trainings: --metric, --epochs, --recipe and --predictions do not go with it"
             )
         _check_metrics(further, "surrogate", ("predicted", "std", "familiar"))
+        name, noisy = _noisy(name)
         loaded = open_surrogate(name, space if space.name not in space.names() else None)
         if loaded.space.name != space.name:
             raise typer.BadParameter(f"the surrogate {name} is of {loaded.space.name}, not of {space.name}")
-        return SurrogateEvaluator(loaded, name=f"surrogate:{Path(name).name}")
+        return SurrogateEvaluator(loaded, noisy=noisy, name=f"surrogate:{Path(name).name}")
     if kind == "task":
         if metric is not None:
             raise typer.BadParameter("--metric chooses a column of a table; it goes with --objective table")

@@ -14,6 +14,7 @@ from graphnas.cli.console import (
     BadData,
     JsonOption,
     SeedOption,
+    complain,
     console,
     open_space,
     print_json,
@@ -58,11 +59,14 @@ def fit(
     space: SpaceOption = None,
     model: Annotated[
         str,
-        typer.Option("--model", help="xgb, lgb (boosted trees), gnn (graph networks) or latent-gp (latent processes)."),
+        typer.Option(
+            "--model",
+            help="xgb, lgb (boosted trees), gin, gnn (graph isomorphism and convolutional networks) or latent-gp.",
+        ),
     ] = "xgb",
     metric: MetricOption = None,
     share: ShareOption = 1.0,
-    members: Annotated[int, typer.Option("--members", min=1, help="Models of the ensemble.")] = 10,
+    members: Annotated[int, typer.Option("--members", min=2, help="Models of the ensemble.")] = 10,
     tuning: Annotated[int, typer.Option("--tune", min=0, help="Settings that Optuna tries first.")] = 0,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -74,7 +78,7 @@ def fit(
     """
     set_threads(1)
     from graphnas import studies
-    from graphnas.surrogates import ENSEMBLES, fit_surrogate, held_out, leave_one_sampler_out, tune
+    from graphnas.surrogates import ENSEMBLES, MEANING, fit_surrogate, held_out, leave_one_sampler_out, tune
 
     if model not in ENSEMBLES:
         raise typer.BadParameter(f"--model {model!r}: expected one of {', '.join(ENSEMBLES)}")
@@ -93,14 +97,13 @@ def fit(
         surrogate = fit_surrogate(
             archive, kind=model, settings=settings, members=members, noise=told.noise, spread=told.spread, seed=seed
         )
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise BadData(str(error)) from None
     surrogate.about.update(
         {
             "held_out": metrics,
             "left_out": left_out,
-            "noise": "of held-out trainings around their predictions, half the width of the middle 68.3 %",
-            "spread": "of members on held-out trainings, largest of 99 of 100",
+            **MEANING,
             "environment": studies.environment(seed),
         }
     )
@@ -135,6 +138,8 @@ def evaluate(
     archive = _archive(sources, loaded.space.name, metric, share, seed, loaded.space)
     if len(archive) < 3:
         raise BadData(f"{', '.join(sources)}: expected three or more trainings, but got {len(archive)}")
+    if archive.digest() == loaded.about.get("archive", {}).get("digest"):
+        complain(f"{surrogate} was fitted to these trainings: how well it predicts others is another matter")
     found = {"all": assess(loaded, archive)}
     if as_json:
         print_json(found)
@@ -216,10 +221,14 @@ def _archive(
             loaded = studies.load_space(Path(searches[0]))
         else:
             raise typer.BadParameter("--space says of which space the trainings are; none of them is a search")
-    parts = []
+    parts, judges = [], {}
     for source in sources:
         try:
             if source in searches:
+                judges[_judge(Path(source))] = source
+                if len(judges) > 1:
+                    (one, first), (other, second) = judges.items()
+                    raise BadData(f"expected values of one kind, but those of {first} are {one}, of {second} {other}")
                 parts.append(_of_search(Path(source), loaded))
             elif source.partition(":")[0] == "table":
                 table = open_table(loaded.name, source.partition(":")[2] or None)
@@ -235,6 +244,19 @@ def _archive(
         rows = np.random.default_rng(seed).permutation(len(whole))[: round(share * len(whole))]
         whole = whole.take(np.sort(rows))
     return whole
+
+
+def _judge(folder: Path) -> str:
+    """What gave the values of a search.
+
+    Raises:
+        ValueError: if they depend on more than the architecture.
+    """
+    settings = read_settings(folder)
+    if "joint" in settings:
+        raise ValueError(f"{folder}: values of a joint search depend on its hyperparameters, which a surrogate ignores")
+    judge = settings["evaluator"]
+    return " ".join(str(judge[key]) for key in ("objective", "metric", "epochs") if judge.get(key) is not None)
 
 
 def _of_search(folder: Path, space: Space) -> Archive:
@@ -268,7 +290,7 @@ def _of_search(folder: Path, space: Space) -> Archive:
 
 def _print(title: str, found: dict[str, dict[str, float]]) -> None:
     rows = [
-        (name, f"{one['trainings']:,.0f}", *(f"{one[column]:.3f}" for column in _SHOWN[1:]))
+        (name, f"{one['trainings']:,.0f}", *(f"{one[column]:.3f}" if column in one else "" for column in _SHOWN[1:]))
         for name, one in found.items()
     ]
     columns = ("", *(column.replace("_", " ") for column in _SHOWN))

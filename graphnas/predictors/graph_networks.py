@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn.dense import DenseGINConv
 
 from graphnas.predictors.encodings import cells_of
 from graphnas.predictors.learning import NetworkPredictor, Schedule, minimise
@@ -82,14 +83,7 @@ class GraphConvolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Predictions."""
         n, cells = x.shape[:2]
-        x = x.reshape(n * cells, *x.shape[2:]).long()
-        ops, adjacency = x[..., 0], x[..., 1:].float()
-        there = ops >= 0
-        if self.global_vertex:
-            adjacency = nn.functional.pad(adjacency, (0, 1, 0, 1))
-            adjacency[:, :-1, -1] = there.float()
-            ops, there = nn.functional.pad(ops, (0, 1), value=self.labels), nn.functional.pad(there, (0, 1), value=True)
-        states = nn.functional.one_hot(ops.clamp_min(0), self.labels + self.global_vertex).float() * there[..., None]
+        states, adjacency, there = _graphs(x.reshape(n * cells, *x.shape[2:]), self.labels, self.global_vertex)
         loops = torch.eye(adjacency.shape[1]) * there[:, None, :].float()
         forth, back = adjacency.mT + loops, adjacency + loops
         forth, back = (one / one.sum(-1, keepdim=True).clamp_min(1) for one in (forth, back))
@@ -98,3 +92,54 @@ class GraphConvolutions(nn.Module):
         pooled = states[:, -1] if self.global_vertex else states.sum(1) / there.sum(1, keepdim=True)
         outputs: Tensor = self.head(pooled.reshape(n, -1))[:, 0]
         return outputs
+
+
+class GraphIsomorphisms(nn.Module):
+    """Graph isomorphism networks (Xu et al. 2019, arXiv 1810.00826) as NAS-Bench-301 has them, with a global vertex.
+
+    A vertex adds up what it reads and, by weights of their own, what reads it; the sum of all states is what a dense
+    layer predicts from.
+
+    Args:
+        labels: Labels of vertices.
+        cells: Of an architecture.
+        layers: Convolutions.
+        width: Of a vertex's state.
+        dropout: Share of the states that is dropped after each.
+    """
+
+    def __init__(self, labels: int, cells: int, layers: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.labels = labels
+        sizes = list(itertools.pairwise([labels + 1, *[width] * layers]))
+        self.forth = nn.ModuleList(DenseGINConv(_perceptron(a, b), train_eps=True) for a, b in sizes)
+        self.back = nn.ModuleList(DenseGINConv(_perceptron(a, b), train_eps=True) for a, b in sizes)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in sizes)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Sequential(nn.LayerNorm(cells * width), _perceptron(cells * width, width), nn.Linear(width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions of `n x cells x v x (1 + v)` labels and edges."""
+        n, cells = x.shape[:2]
+        states, adjacency, there = _graphs(x.reshape(n * cells, *x.shape[2:]), self.labels, True)
+        for forth, back, norm in zip(self.forth, self.back, self.norms, strict=True):
+            states = forth(states, adjacency.mT, there) + back(states, adjacency, there)
+            states = self.dropout(torch.relu(norm(states))) * there[..., None]
+        outputs: Tensor = self.head(states.sum(1).reshape(n, -1))[:, 0]
+        return outputs
+
+
+def _perceptron(a: int, b: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, b))
+
+
+def _graphs(x: Tensor, labels: int, global_vertex: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels of `n x v x (1 + v)` as one-hot vectors, edges, and which vertices there are, with one that all feed."""
+    ops, adjacency = x[..., 0].long(), x[..., 1:].float()
+    there = ops >= 0
+    if global_vertex:
+        adjacency = nn.functional.pad(adjacency, (0, 1, 0, 1))
+        adjacency[:, :-1, -1] = there.float()
+        ops, there = nn.functional.pad(ops, (0, 1), value=labels), nn.functional.pad(there, (0, 1), value=True)
+    states = nn.functional.one_hot(ops.clamp_min(0), labels + global_vertex).float() * there[..., None]
+    return states, adjacency, there

@@ -22,6 +22,7 @@ from graphnas.spaces import Space
 IntArray = NDArray[np.int64]
 
 _COLUMNS = ("architecture", "value")
+_FEW = 10  # classes of a sampler below which it is no part of a split by itself
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ class Archive:
         cells = architectures if isinstance(architectures, CellArrays) else space.to_arrays(architectures)
         values = np.asarray(values, dtype=np.float64)
         n = cells.n // len(space.cell_names)
-        if not n or values.shape != (n,) or not np.isfinite(values).all():
-            raise ValueError(f"Expected {n or 'some'} finite values, one for each training, but got {values.shape}")
+        if not n or values.shape != (n,):
+            raise ValueError(f"Expected {n or 'some'} values, one for each training, but got shape {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"Expected finite values, but {int((~np.isfinite(values)).sum())} of {n} are not")
         samplers = tuple(samplers if samplers is not None else ["unknown"] * n)
         seconds = np.full(n, np.nan) if seconds is None else np.asarray(seconds, dtype=np.float64)
         if len(samplers) != n or seconds.shape != (n,):
@@ -100,7 +103,8 @@ class Archive:
     def read(cls, path: str | Path, space: Space) -> Self:
         """The archive of a Parquet file that `write` made, or of any with its columns.
 
-        `architecture` holds JSON and `value` numbers; `sampler` and `seconds` may be missing.
+        `architecture` holds JSON and `value` numbers; `sampler` (null where it is not known) and `seconds` may be
+        missing.
 
         Raises:
             ValueError: naming the file and what is wrong with it.
@@ -112,15 +116,19 @@ class Archive:
         missing = [name for name in _COLUMNS if name not in table.column_names]
         if missing:
             raise ValueError(f"{path}: expected the columns {', '.join(_COLUMNS)}, but {missing[0]} is missing")
+        texts = table["architecture"].to_pylist()
+        if None in texts:
+            raise ValueError(f"{path}, row {texts.index(None)}: expected an architecture as JSON, but got null")
+        known = table["sampler"].to_pylist() if "sampler" in table.column_names else None
         try:
-            architectures = [Architecture.from_json(text) for text in table["architecture"].to_pylist()]
+            architectures = [Architecture.from_json(text) for text in texts]
             for architecture in architectures:
                 space.validate(architecture)
             return cls.of(
                 space,
                 architectures,
                 table["value"].to_numpy().astype(np.float64),
-                samplers=table["sampler"].to_pylist() if "sampler" in table.column_names else None,
+                samplers=None if known is None else ["unknown" if one is None else str(one) for one in known],
                 seconds=table["seconds"].to_numpy() if "seconds" in table.column_names else None,
             )
         except (ValueError, TypeError) as error:
@@ -170,16 +178,28 @@ class Archive:
 
 
 def split(archive: Archive, *, seed: int = 0, test: float = 0.1) -> tuple[Archive, Archive]:
-    """Trainings to fit to and to test on, as many of each sampler on either side; no class is on both.
+    """Trainings to fit to and to test on, the same share of every sampler's on either side; no class is on both.
+
+    Samplers of fewer than ten classes are drawn from together.
 
     Args:
         archive: All of them.
         seed: Of the draw.
         test: Share of each sampler's classes that is tested on.
+
+    Raises:
+        ValueError: if nothing is left to fit to.
     """
     rng, groups = np.random.default_rng(seed), archive.groups()
-    samplers, apart = np.array(archive.samplers), np.zeros(len(archive), dtype=bool)
-    for name in sorted(set(archive.samplers)):
-        own = rng.permutation(np.unique(groups[samplers == name]))
-        apart |= np.isin(groups, own[: max(1, round(test * len(own)))])
+    samplers = np.array(archive.samplers)
+    by_sampler = {name: np.unique(groups[samplers == name]) for name in sorted(set(archive.samplers))}
+    pools = [own for own in by_sampler.values() if len(own) >= _FEW]
+    few = [own for own in by_sampler.values() if len(own) < _FEW]
+    if few:
+        pools.append(np.unique(np.concatenate(few)))
+    apart = np.zeros(len(archive), dtype=bool)
+    for own in pools:
+        apart |= np.isin(groups, rng.permutation(own)[: max(1, round(test * len(own)))])
+    if apart.all():
+        raise ValueError("Expected two or more different architectures, of which some can be tested on")
     return archive.take(np.flatnonzero(~apart)), archive.take(np.flatnonzero(apart))

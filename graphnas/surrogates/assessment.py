@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.trial import Trial
 
 from graphnas.predictors import prediction_measures
@@ -15,6 +16,13 @@ from graphnas.predictors.protocol import FloatArray
 from graphnas.surrogates.archive import Archive, split
 from graphnas.surrogates.kinds import ENSEMBLES
 from graphnas.surrogates.surrogate import Surrogate, fit_surrogate, usual_noise, usual_spread
+
+MEANING = {
+    "noise": "of held-out trainings around their predictions, half the width of the middle 68.3 %",
+    "spread": "of members on held-out trainings, largest of 99 of 100",
+    "coverage": "held-out trainings within 1.96 deviations, by the noise of the other half of them",
+}
+"""What the numbers are that a surrogate's configuration tells of, in words."""
 
 _FOLDS = 3
 _FEWEST = 20  # trainings of a sampler that are worth leaving out
@@ -36,7 +44,7 @@ def assess(surrogate: Surrogate, archive: Archive) -> dict[str, float]:
 
     Returns:
         `r2`, `kendall`, `sparse_kendall`, `spearman`, `rmse`, the same rank correlation among the best tenth
-        (`kendall_top`, NaN of fewer than 30 trainings), `coverage`, the share within 1.96 deviations (those of members
+        (`kendall_top`, not of fewer than 30 trainings), `coverage`, the share within 1.96 deviations (those of members
         and noise together), `seconds_spearman` where seconds are known, and the `range` of the values.
     """
     mean, std = surrogate.predict(archive.cells)
@@ -48,10 +56,11 @@ def assess(surrogate: Surrogate, archive: Archive) -> dict[str, float]:
         "trainings": float(len(archive)),
         "r2": 1 - float(((archive.values - mean) ** 2).sum()) / spread if spread else 0.0,
         **{name: measures[name] for name in ("kendall", "sparse_kendall", "spearman", "rmse")},
-        "kendall_top": prediction_measures(mean[best], archive.values[best])["kendall"] if len(best) > 2 else np.nan,
         "coverage": float((np.abs(archive.values - mean) <= 1.96 * deviation).mean()),
         "range": float(np.ptp(archive.values)),
     }
+    if len(best) > 2:
+        found["kendall_top"] = prediction_measures(mean[best], archive.values[best])["kendall"]
     seconds = surrogate.predict_seconds(archive.cells)
     known = np.isfinite(archive.seconds)
     if seconds is not None and known.sum() > 2:
@@ -77,21 +86,36 @@ def held_out(
         members: As in `fit_surrogate`.
 
     Returns:
-        `assess` of all that are tested on, as `all`, and of those of each sampler with three or more; and the
-        uncertainty to tell of, measured on these trainings.
+        `assess` of all that are tested on, as `all`, and of those of each sampler with three or more, where `coverage`
+        is by the noise of the other half of these trainings; and the uncertainty to tell of, measured on all of them.
+
+    Raises:
+        ValueError: if fewer than three trainings would be tested on.
     """
     fitted, tested = split(archive, seed=seed)
+    if len(tested) < 3:
+        raise ValueError(f"Expected trainings of which a tenth are three or more, but got {len(archive)}")
     surrogate = fit_surrogate(fitted, kind=kind, settings=settings, members=members, seed=seed)
     mean, std = surrogate.predict(tested.cells)
-    told = Uncertainty(usual_noise(tested.values - mean), usual_spread(std))
+    errors = tested.values - mean
+    told = Uncertainty(usual_noise(errors), usual_spread(std))
     surrogate = replace(surrogate, noise=told.noise, spread=told.spread)
-    found = {"all": assess(surrogate, tested)}
+    covered = _covered(errors, std, seed)
+    found = {"all": assess(surrogate, tested) | {"coverage": float(covered.mean())}}
     samplers = np.array(tested.samplers)
     for name in sorted(set(tested.samplers)):
         rows = np.flatnonzero(samplers == name)
         if len(rows) > 2 and len(rows) < len(tested):
-            found[name] = assess(surrogate, tested.take(rows))
+            found[name] = assess(surrogate, tested.take(rows)) | {"coverage": float(covered[rows].mean())}
     return found, told
+
+
+def _covered(errors: FloatArray, std: FloatArray, seed: int) -> NDArray[np.bool_]:
+    """Which of `n` errors lie within 1.96 deviations, by the noise of the half that each is not in."""
+    half = np.random.default_rng(seed).permutation(len(errors)) % 2
+    noise = np.array([usual_noise(errors[half == 1]), usual_noise(errors[half == 0])])[half]
+    covered: NDArray[np.bool_] = np.abs(errors) <= 1.96 * np.sqrt(std**2 + noise**2)
+    return covered
 
 
 def leave_one_sampler_out(
@@ -99,7 +123,8 @@ def leave_one_sampler_out(
 ) -> dict[str, dict[str, float]]:
     """For each sampler, fit to the trainings of all others and test on its own (Zela et al. 2022, Sec. 5.2).
 
-    Architectures that others trained as well are left out of the test.
+    Architectures that others trained as well are left out of the test. Noise is measured on held-out trainings of the
+    others.
 
     Args:
         archive: Trainings of two or more samplers.
@@ -118,7 +143,10 @@ def leave_one_sampler_out(
         if len(rows) < _FEWEST or own.all():
             continue
         others = archive.take(np.flatnonzero(~own))
-        surrogate = fit_surrogate(others, kind=kind, settings=settings, members=members, seed=seed)
+        _, told = held_out(others, kind=kind, settings=settings, seed=seed, members=members)
+        surrogate = fit_surrogate(
+            others, kind=kind, settings=settings, noise=told.noise, spread=told.spread, members=members, seed=seed
+        )
         found[name] = assess(surrogate, archive.take(rows))
     return found
 

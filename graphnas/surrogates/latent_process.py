@@ -29,7 +29,7 @@ class LatentProcessEnsemble(Ensemble):
     which points would mean something else.
     """
 
-    kind = "latent-gp"
+    kind, encodings = "latent-gp", ("latent",)
     defaults: ClassVar[dict[str, Any]] = {"points": 1_000}
 
     def __init__(self, space: Space, settings: dict[str, Any] | None = None) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,12 @@ from graphnas.surrogates.archive import Archive
 from graphnas.surrogates.ensemble import Ensemble
 from graphnas.surrogates.kinds import ENSEMBLES
 
-FORMAT = 1
+FORMAT = 2
 """Of a surrogate's folder; a reader refuses others."""
 CONFIG = "surrogate.json"
 """File of a surrogate's folder that says what the other files are."""
 
-_PACKAGES = {"xgb": "xgboost-cpu", "lgb": "lightgbm", "gnn": "torch", "latent-gp": "botorch"}
+_PACKAGES = {"xgb": "xgboost-cpu", "lgb": "lightgbm", "gin": "torch-geometric", "gnn": "torch", "latent-gp": "botorch"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Surrogate:
                 old.unlink()
             written[name] = {
                 "kind": ensemble.kind,
+                "encodings": list(ensemble.encodings),
                 "settings": ensemble.settings,
                 "scale": ensemble.scale.to_dict(),
                 "files": {
@@ -100,7 +102,8 @@ class Surrogate:
             "parts": written,
             "about": dict(self.about),
         }
-        (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({**config, "sha256": _digest(config)}, indent=1, allow_nan=False)
+        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, name_or_path: str | Path, *, space: Space | None = None) -> Self:
@@ -122,20 +125,23 @@ class Surrogate:
             raise FileNotFoundError(f"{name_or_path} is neither a folder with a {CONFIG} nor a surrogate that is known")
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
-            form, name = config["format"], config["space"]
+            form, digest, name = config["format"], config.pop("sha256", None), config["space"]
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}: expected a surrogate's configuration, but {error!r}") from None
         if form != FORMAT:
             raise ValueError(f"{path}: format: expected {FORMAT}, but got {form!r}")
+        if digest != _digest(config):
+            raise ValueError(f"{path}: sha256: expected {_digest(config)}, but got {digest!r}: the file was altered")
         space = space or Space.load(name)
         if (space.name, list(space.vocabulary)) != (name, config["vocabulary"]):
             raise ValueError(f"{path}: vocabulary: expected that of {space.name}, but got {config['vocabulary']}")
-        if not isinstance(config.get("spread"), float):
-            raise ValueError(f"{path}: spread: expected a number, but got {config.get('spread')!r}")
         parts = {}
         for part, one in config["parts"].items():
             if one["kind"] not in ENSEMBLES:
                 raise ValueError(f"{path}: kind: expected one of {', '.join(ENSEMBLES)}, but got {one['kind']!r}")
+            encodings = list(ENSEMBLES[one["kind"]].encodings)
+            if one["encodings"] != encodings:
+                raise ValueError(f"{path}: encodings: expected {encodings}, but got {one['encodings']}")
             for file, digest in one["files"].items():
                 if not (folder / file).is_file() or hashlib.sha256((folder / file).read_bytes()).hexdigest() != digest:
                     raise ValueError(f"{folder / file}: missing, or not the file that {CONFIG} was written with")
@@ -168,10 +174,12 @@ def fit_surrogate(
 
     Raises:
         ImportError: naming the package that is missing.
-        ValueError: if there is no such kind.
+        ValueError: if there is no such kind, or there are fewer than two members, which could not disagree.
     """
     if kind not in ENSEMBLES:
         raise ValueError(f"Expected kind to be one of {', '.join(ENSEMBLES)}, but got {kind!r}")
+    if members < 2:
+        raise ValueError(f"Expected members to be at least 2, but got {members}")
     ensemble = ENSEMBLES[kind](archive.space, dict(settings or {}))
     ensemble.fit(archive.cells, archive.values, members=members, seed=seed)
     known = np.flatnonzero(np.isfinite(archive.seconds) & (archive.seconds > 0))
@@ -191,6 +199,11 @@ def fit_surrogate(
     return Surrogate(archive.space, ensemble, seconds, noise, spread, about)
 
 
+def _digest(config: Mapping[str, Any]) -> str:
+    """64 hex digits of a configuration."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
 def usual_noise(errors: FloatArray) -> float:
     """Standard deviation of normal errors that has as many within it as `n` errors have.
 
@@ -208,6 +221,8 @@ def usual_spread(std: FloatArray) -> float:
 class SurrogateEvaluator:
     """Asks a surrogate instead of training.
 
+    It warns once of an architecture on which the members disagree as they do not on those of the archive.
+
     Args:
         surrogate: The surrogate.
         noisy: Whether a value has the noise of one training: a draw that belongs to architecture and seed.
@@ -216,6 +231,7 @@ class SurrogateEvaluator:
 
     def __init__(self, surrogate: Surrogate, *, noisy: bool = False, name: str = "surrogate") -> None:
         self.surrogate, self.noisy, self.name = surrogate, noisy, name
+        self._warned = False
 
     @property
     def label(self) -> str:
@@ -257,7 +273,14 @@ class SurrogateEvaluator:
         except ValueError as error:
             raise EvaluationFailed(f"not an architecture of {space.name}: {error}") from error
         predicted = self.surrogate.predict([architecture])
-        value = float(predicted.mean[0])
+        value, familiar = float(predicted.mean[0]), bool(self.surrogate.familiar(predicted)[0])
+        if not familiar and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.name} guesses: the members of the surrogate disagree by {predicted.std[0]:.2g} on an "
+                f"architecture, where {self.surrogate.spread:.2g} is usual (the metric familiar tells which)",
+                stacklevel=2,
+            )
         if self.noisy:
             words = np.frombuffer(bytes.fromhex(space.hash(architecture)), dtype=np.uint32)
             value += self.surrogate.noise * float(np.random.default_rng((*words.tolist(), seed)).standard_normal())
@@ -269,7 +292,7 @@ class SurrogateEvaluator:
             metrics={
                 "predicted": float(predicted.mean[0]),
                 "std": float(predicted.std[0]),
-                "familiar": float(self.surrogate.familiar(predicted)[0]),
+                "familiar": float(familiar),
             },
             seconds=time.perf_counter() - start,
             cost=None if seconds is None else float(seconds[0]),

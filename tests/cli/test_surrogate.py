@@ -56,6 +56,8 @@ def test_it_is_asked_and_measured(folder: Path, trainings: Path, tmp_path: Path)
     assert "deviation of members" in run("surrogate", "query", folder, file).stdout
     measured = json.loads(run("surrogate", "evaluate", folder, trainings, "--share", 0.5, "--json").stdout)
     assert measured["all"]["trainings"] == 30
+    whole = run("surrogate", "evaluate", folder, trainings)
+    assert "was fitted to these trainings" in whole.stderr
     assert measured["all"]["spearman"] > 0.8
 
 
@@ -65,6 +67,19 @@ def test_a_search_asks_it(folder: Path, tmp_path: Path) -> None:
     result = run(*command, "--out", out, "--json")
     assert result.exit_code == 0, result.stderr
     assert 0.5 < json.loads(result.stdout)["best"][0]["value"] < 1
+    noisy = run(
+        *command[:2], "--objective", f"surrogate:{folder}:noisy", *command[4:], "--out", tmp_path / "n", "--json"
+    )
+    assert noisy.exit_code == 0, noisy.stderr
+    best, exact = (json.loads(one.stdout)["best"][0] for one in (noisy, result))
+    assert best["value"] != exact["value"]
+    # Values of different kinds are not put together.
+    other = run("search", "nasbench201", "--objective", "proxy:macs", "--trials", 3, "--sampler", "random", "--workers",
+                0, "--out", tmp_path / "macs")  # fmt: skip
+    assert other.exit_code == 0, other.stderr
+    mixed = run("surrogate", "fit", out, tmp_path / "macs", "--out", tmp_path / "mixed")
+    assert mixed.exit_code == 3
+    assert "expected values of one kind, but those of" in mixed.stderr
     # And what it found can be learned from.
     again = run("surrogate", "evaluate", folder, out, "--json")
     assert again.exit_code == 0, again.stderr
@@ -78,7 +93,7 @@ def test_a_search_asks_it(folder: Path, tmp_path: Path) -> None:
         (
             ("fit", "FILE", "--space", "nasbench201", "--model", "svm", "--out", "OUT"),
             2,
-            "expected one of xgb, lgb, gnn",
+            "expected one of xgb, lgb, gin, gnn",
         ),
         (("fit", "FILE", "--space", "nasbench201", "--share", 0.1, "--out", "OUT"), 3, "expected 30 or more trainings"),
         (("fit", "none.parquet", "--space", "nasbench201", "--out", "OUT"), 3, "expected a Parquet file of trainings"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,31 @@ def test_a_class_is_on_one_side_only(archive: Archive) -> None:
     assert len(set(archive.groups().tolist())) == len(set(SPACE.hashes(archive.cells)))
 
 
+def test_samplers_of_few_trainings_are_drawn_from_together(archive: Archive) -> None:
+    each = replace(archive, samplers=tuple(f"sampler {number % 20}" for number in range(40)))
+    _, tested = split(each)
+    assert 2 <= len(tested) <= 4
+    with pytest.raises(ValueError, match="Expected two or more different architectures"):
+        split(archive.take(np.array([0, 20])))
+
+
+def test_a_sampler_need_not_be_known(archive: Archive, tmp_path: Path) -> None:
+    path = tmp_path / "some.parquet"
+    archive.write(path)
+    table = pq.read_table(path)
+    names = pa.array([None, 3, *[4] * 38])
+    pq.write_table(table.set_column(table.column_names.index("sampler"), "sampler", names), path)
+    assert Archive.read(path, SPACE).samplers == ("unknown", "3", *["4"] * 38)
+    nothing = pa.array([*table["architecture"].to_pylist()[:2], None, *table["architecture"].to_pylist()[3:]])
+    pq.write_table(table.set_column(table.column_names.index("architecture"), "architecture", nothing), path)
+    with pytest.raises(ValueError, match=r"some\.parquet, row 2: expected an architecture as JSON, but got null"):
+        Archive.read(path, SPACE)
+    values = archive.values.copy()
+    values[[1, 2]] = np.nan
+    with pytest.raises(ValueError, match="Expected finite values, but 2 of 40 are not"):
+        Archive.of(SPACE, archive.cells, values)
+
+
 def test_two_become_one(archive: Archive) -> None:
     both = archive.joined(archive.take(np.array([3])))
     assert len(both) == 41
@@ -60,7 +86,7 @@ def test_what_is_no_archive_is_refused(archive: Archive, tmp_path: Path) -> None
     pq.write_table(pa.table({"architecture": ["{}"], "value": [0.5]}), path)
     with pytest.raises(ValueError, match=r"some\.parquet: "):
         Archive.read(path, SPACE)
-    with pytest.raises(ValueError, match=r"Expected 40 finite values, one for each training, but got \(39,\)"):
+    with pytest.raises(ValueError, match=r"Expected 40 values, one for each training, but got shape \(39,\)"):
         Archive.of(SPACE, archive.cells, archive.values[:39])
     with pytest.raises(ValueError, match="Expected 40 samplers and seconds, but got 1"):
         Archive.of(SPACE, archive.cells, archive.values, samplers=["random"])

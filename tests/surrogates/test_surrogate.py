@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from graphnas.surrogates import (
     leave_one_sampler_out,
     tune,
 )
+from graphnas.surrogates.assessment import _covered
+from graphnas.surrogates.surrogate import _digest
 
 SPACE = Space.load("nasbench201")
 ARCHITECTURES = SPACE.sample(160, np.random.default_rng(0))
@@ -34,7 +38,13 @@ ARCHIVE = Archive.of(
     samplers=["random"] * 80 + ["evolution"] * 50 + ["tpe"] * 30,
     seconds=np.exp(VALUES * 10),
 )
-SMALL = {"xgb": {"rounds": 60}, "lgb": {"rounds": 60}, "gnn": {"epochs": 40, "width": 24}, "latent-gp": {}}
+SMALL = {
+    "xgb": {"rounds": 60},
+    "lgb": {"rounds": 60},
+    "gin": {"epochs": 40, "width": 24},
+    "gnn": {"epochs": 40, "width": 24},
+    "latent-gp": {},
+}
 
 
 @pytest.fixture(scope="module", params=sorted(ENSEMBLES))
@@ -58,7 +68,7 @@ def test_equal_fits_are_equal_files_that_predict_the_same(surrogate: Surrogate, 
     surrogate.save(tmp_path / "one")
     twin.save(tmp_path / "other")
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 4
+    assert len(files) == 4, files
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes(), file
     loaded = Surrogate.load(tmp_path / "one")
@@ -66,8 +76,9 @@ def test_equal_fits_are_equal_files_that_predict_the_same(surrogate: Surrogate, 
     assert loaded.about == json.loads(json.dumps(surrogate.about))
     assert (loaded.noise, loaded.spread) == (0.01, surrogate.spread)
     # Saving anew leaves nothing of the old one.
-    fit_surrogate(ARCHIVE, kind=kind, members=1, settings=SMALL[kind]).save(tmp_path / "one")
-    assert len(list((tmp_path / "one" / "values").iterdir())) == 1
+    fit_surrogate(ARCHIVE, kind=kind, members=3, settings=SMALL[kind]).save(tmp_path / "one")
+    twin.save(tmp_path / "one")
+    assert len(list((tmp_path / "one" / "values").iterdir())) == 2
 
 
 def test_what_was_altered_is_refused(surrogate: Surrogate, tmp_path: Path) -> None:
@@ -78,10 +89,21 @@ def test_what_was_altered_is_refused(surrogate: Surrogate, tmp_path: Path) -> No
         Surrogate.load(tmp_path)
     config = json.loads((tmp_path / "surrogate.json").read_text())
     for key, value, reason in (
-        ("format", 9, "format: expected 1, but got 9"),
+        ("format", 9, "format: expected 2, but got 9"),
+        ("noise", 9.0, "sha256: expected .*, but got .*: the file was altered"),
+        ("parts", {}, "the file was altered"),
         ("vocabulary", ["input"], "vocabulary: expected that of nasbench201"),
+        (
+            "parts",
+            {name: one | {"encodings": ["other"]} for name, one in config["parts"].items()},
+            r"encodings: expected \[.*\], but got \['other'\]",
+        ),
     ):
-        (tmp_path / "surrogate.json").write_text(json.dumps(config | {key: value}))
+        changed = {**config, key: value}
+        if "altered" not in reason:
+            # By someone who knows how: still it is of another program.
+            changed["sha256"] = _digest({name: one for name, one in changed.items() if name != "sha256"})
+        (tmp_path / "surrogate.json").write_text(json.dumps(changed))
         with pytest.raises(ValueError, match=reason):
             Surrogate.load(tmp_path)
     (tmp_path / "surrogate.json").write_text("[]")
@@ -116,8 +138,20 @@ def test_only_whole_trainings_of_the_space_are_answered(surrogate: Surrogate) ->
     cell = Cell(("input", "conv9x9", "output"), frozenset({(0, 1), (1, 2)}))
     with pytest.raises(EvaluationFailed, match="not an architecture of nasbench201"):
         evaluator.evaluate(Architecture("nasbench201", (cell,)))
-    with pytest.raises(ValueError, match="Expected kind to be one of xgb, lgb, gnn, latent-gp, but got 'svm'"):
+    with pytest.raises(ValueError, match="Expected kind to be one of xgb, lgb, gin, gnn, latent-gp, but got 'svm'"):
         fit_surrogate(ARCHIVE, kind="svm")
+    with pytest.raises(ValueError, match="Expected members to be at least 2, but got 1"):
+        fit_surrogate(ARCHIVE, members=1)
+
+
+def test_it_says_once_that_it_guesses(surrogate: Surrogate) -> None:
+    strict = SurrogateEvaluator(replace(surrogate, spread=-1.0))
+    with pytest.warns(UserWarning, match="surrogate guesses: the members of the surrogate disagree by"):
+        assert strict.evaluate(ARCHITECTURES[0]).metrics["familiar"] == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        strict.evaluate(ARCHITECTURES[1])
+        SurrogateEvaluator(replace(surrogate, spread=9.0)).evaluate(ARCHITECTURES[0])
 
 
 def test_it_is_measured_on_what_it_has_not_seen() -> None:
@@ -131,6 +165,17 @@ def test_it_is_measured_on_what_it_has_not_seen() -> None:
     assert set(apart) == {"random", "evolution", "tpe"}
     assert all(one["trainings"] >= 20 for one in apart.values())
     assert leave_one_sampler_out(ARCHIVE.take(np.arange(60))) == {}
+    with pytest.raises(ValueError, match="Expected trainings of which a tenth are three or more, but got 12"):
+        held_out(ARCHIVE.take(np.arange(12)))
+
+
+def test_noise_covers_what_it_was_not_measured_on() -> None:
+    rng = np.random.default_rng(0)
+    errors = rng.standard_normal(400)
+    assert 0.92 < _covered(errors, np.zeros(400), 0).mean() < 0.97
+    # One half that errs ten times as far is not covered by the noise of the other, which is covered all the more.
+    far = np.where(np.random.default_rng(3).permutation(400) % 2 == 0, errors * 10, errors)
+    assert _covered(far, np.zeros(400), 3).mean() < 0.65
 
 
 def test_a_perfect_surrogate_has_perfect_measures() -> None:
