@@ -6,6 +6,7 @@ from graphnas.analysis.interpolation import Waypoint, interpolate
 from graphnas.analysis.labels import LabelledCells, labelled_cells
 from graphnas.analysis.latent_smoothness import EditPairs, draw_pairs, latent_smoothness, smoothness
 from graphnas.analysis.prediction import prediction
+from graphnas.analysis.proxy_targets import proxy_targets
 from graphnas.analysis.ranking import LabelDraw, compare_encodings, gp_ranking, label_draws
 from graphnas.analysis.split import TrainingSplit, is_listed, training_split
 from graphnas.analysis.trust import Finding, Trust, diagnose
@@ -34,6 +35,7 @@ __all__ = [
     "labelled_cells",
     "latent_smoothness",
     "prediction",
+    "proxy_targets",
     "random_edits",
     "random_walks",
     "smoothness",

@@ -34,10 +34,15 @@ _NEEDS = {
     "learning curve": ["first epochs"],
     "hybrid": ["trainings", "first epochs"],
     "weight sharing": ["a supernet"],
+    "seminas": ["trainings", "unlabelled architectures"],
     "combined": ["trainings", "one minibatch", "first epochs"],
+    "omni-no-curve": ["trainings", "one minibatch"],
+    "omni-no-score": ["trainings", "first epochs"],
+    "omni-seminas": ["trainings", "unlabelled architectures", "one minibatch", "first epochs"],
     "latent": ["trainings", "an encoder"],
 }
-_SHOWN = ("spearman", "kendall", "pearson", "precision_20")
+"""By name or family; making all predictors to ask them takes long."""
+_SHOWN = ("spearman", "kendall", "pearson", "precision_20", "missing")
 
 
 @app.command("list", epilog="Example: graphnas predict list")
@@ -47,7 +52,7 @@ def list_predictors(as_json: JsonOption = False) -> None:
     from graphnas.predictors import PREDICTORS
 
     records = [
-        {"name": name, "family": kind.family, "title": kind.title, "needs": _NEEDS.get(kind.family, ["trainings"])}
+        {"name": name, "family": kind.family, "title": kind.title, "needs": _needs(name, kind.family)}
         for name, kind in PREDICTORS.items()
     ]
     if as_json:
@@ -134,7 +139,7 @@ def bench(
     report = {"data": data, "title": source.title, "test": test, "setting": setting, "rows": rows}
     with writing(out):
         studies.write_text(out / "results.json", json.dumps(report | {"environment": studies.environment(first_seed)}))
-        unit = "s" if source.seconds is not None else "trainings and s"
+        unit = "" if source.seconds is not None else ", trainings and seconds"
         studies.write_text(out / "budgets.svg", budget_map(rows, unit=unit))
     if as_json:
         print_json({"folder": str(out), **report})
@@ -163,6 +168,11 @@ def bench(
         right="trained initialisation query",
     )
     typer.echo(f"Written to {out}/")
+
+
+def _needs(name: str, family: str) -> list[str]:
+    """What a predictor has to be told or given, in words."""
+    return _NEEDS.get(name, _NEEDS.get(family, ["trainings"]))
 
 
 def _line(trial: Trial) -> str:

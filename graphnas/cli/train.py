@@ -115,6 +115,19 @@ def train(
             help="CSV or Parquet with the columns architecture and value; the encoder learns to predict the value.",
         ),
     ] = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            "--proxies",
+            metavar="NAMES",
+            help="Zero-cost proxies with commas between, such as synflow,nwot: scores of untrained networks, which the "
+            "latent says linearly as it says the graph's own statistics.",
+        ),
+    ] = None,
+    scored: Annotated[
+        int,
+        typer.Option("--scored", min=20, help="Architectures that proxies score; scores of others are predicted."),
+    ] = 1_000,
     cells: Annotated[
         int, typer.Option("--cells", min=100, help="Architectures to draw where the space is too large to list.")
     ] = 200_000,
@@ -190,6 +203,7 @@ def train(
         loaded, autoencoder.kind, fine_tuned, batch_size=batch_size, beta=beta, learning_rate=learning_rate
     )
     given = None if labels is None else read_labels(labels, loaded)
+    scores = _proxies(proxies, recipe)
     on_gpu = place == "cuda"
     compiled = on_gpu if compiled is None else compiled
     products: Literal["float32", "bfloat16"] = (
@@ -224,6 +238,15 @@ def train(
             if scalars is not None:
                 scalars(row)
 
+        targets = log_costs(loaded, split.train)
+        if scores:
+            from graphnas.analysis import proxy_targets
+
+            try:
+                columns = proxy_targets(loaded, split.train, scores, scored=scored, seed=seed)
+            except ValueError as error:
+                raise BadData(f"--proxies: {error}") from None
+            targets = columns if targets is None else np.column_stack([targets, columns])
         checkpoint = folder / "checkpoint"
         # D-VAE's encoder takes a second a step.
         report_every = 10 if autoencoder.kind == "dvae" else 100
@@ -232,7 +255,7 @@ def train(
                 autoencoder,
                 split.train,
                 validation=loaded.take(split.held_out, np.arange(min(apart, 1000))),
-                targets=log_costs(loaded, split.train),
+                targets=targets,
                 labels=values,
                 seed=seed,
                 device=place,
@@ -280,6 +303,8 @@ def train(
             "cells": cells,
             "held_out": held_out,
             "share": share,
+            "proxies": scores,
+            "scored": scored if scores else None,
             "minutes": minutes,
             "steps": steps,
             "threads": threads,
@@ -306,6 +331,19 @@ def train(
     rows = [(name.replace("_", " "), f"{value:.4f}") for name, value in measured.items()]
     print_table(f"Quality on {apart:,} held-out architectures", ("measure", "value"), rows, right="value")
     console().print(f"Encoder: {folder}/", highlight=False, soft_wrap=True)
+
+
+def _proxies(names: str | None, recipe: Recipe) -> list[str]:
+    """The names of `--proxies`."""
+    from graphnas.proxies import PROXIES
+
+    found = [] if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in found if name not in PROXIES]
+    if unknown or (names is not None and not found):
+        raise typer.BadParameter(f"--proxies: expected names out of {', '.join(PROXIES)}, but got {names!r}")
+    if found and not recipe.auxiliary:
+        raise typer.BadParameter("--proxies: this model predicts no statistics from its latent")
+    return found
 
 
 def _autoencoder(

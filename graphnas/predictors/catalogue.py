@@ -13,7 +13,7 @@ import numpy as np
 from graphnas.encoders import CellAutoencoder
 from graphnas.predictors.averaged import AveragedPredictor
 from graphnas.predictors.bayesian import BOHAMIANN, DNGO, BayesianLinear
-from graphnas.predictors.encodings import Encoding, encoding, latent_encoding, remembered
+from graphnas.predictors.encodings import Encoding, count, encoding, latent_encoding, remembered
 from graphnas.predictors.extrapolation import CurveExtrapolation
 from graphnas.predictors.further import FurtherFeatures
 from graphnas.predictors.graph_networks import BONAS, GraphNetworkPredictor
@@ -117,25 +117,35 @@ def _latent_trees(space: Space, encoder: CellAutoencoder | None, seed: int) -> P
     return NormalScoredPredictor(AveragedPredictor(space, members))
 
 
-def _omni(space: Space, encoder: CellAutoencoder | None, seed: int) -> Predictor:
-    from scipy.stats import loguniform, randint, uniform
+def _omni(
+    scores: tuple[str, ...] = ("jacov",), curves: tuple[str, ...] = ("train_loss",), *, graph: bool = True
+) -> Callable[[Space, CellAutoencoder | None, int], Predictor]:
+    """NGBoost on what is known of an architecture, tuned by random draws."""
 
-    return EstimatorPredictor(
-        space,
-        encoding(space, "adjacency"),
-        NaturalGradientBoosting(random_state=seed),
-        scores=("jacov",),
-        curves=("train_loss",),
-        fewest_epochs=_OMNI_EPOCHS,
-        tuning={
-            "n_estimators": randint(128, 513),
-            "learning_rate": loguniform(1e-3, 0.1),
-            "max_depth": randint(1, 25),
-            "max_features": uniform(0.1, 0.9),
-        },
-        draws=_OMNI_DRAWS,
-        seed=seed,
-    )
+    def make(space: Space, encoder: CellAutoencoder | None, seed: int) -> Predictor:
+        from scipy.stats import loguniform, randint, uniform
+
+        def nothing(architectures: Architectures) -> FloatArray:
+            return np.zeros((count(space, architectures), 0))
+
+        return EstimatorPredictor(
+            space,
+            encoding(space, "adjacency") if graph else nothing,
+            NaturalGradientBoosting(random_state=seed),
+            scores=scores,
+            curves=curves,
+            fewest_epochs=_OMNI_EPOCHS if curves else 1,
+            tuning={
+                "n_estimators": randint(128, 513),
+                "learning_rate": loguniform(1e-3, 0.1),
+                "max_depth": randint(1, 25),
+                "max_features": uniform(0.1, 0.9),
+            },
+            draws=_OMNI_DRAWS,
+            seed=seed,
+        )
+
+    return make
 
 
 def _on(name: str, estimator: Callable[[int], Any]) -> Callable[[Space, CellAutoencoder | None, int], Predictor]:
@@ -256,7 +266,10 @@ PREDICTORS: dict[str, PredictorKind] = {
         "gaussian process", "variational, ten inducing points", _process("adjacency", fit_variational_process, _MANY)
     ),
     "wl-gp": PredictorKind("gaussian process", "Weisfeiler-Leman kernel", _process("wl", fit_wl_process)),
-    "omni-ngboost": PredictorKind("combined", "OMNI: NGBoost on encoding, jacov and SoTL-E", _omni),
+    "omni-ngboost": PredictorKind("combined", "OMNI: NGBoost on encoding, jacov and SoTL-E", _omni()),
+    "omni-no-curve": PredictorKind("combined", "OMNI without SoTL-E", _omni(curves=())),
+    "omni-no-score": PredictorKind("combined", "OMNI without jacov", _omni(scores=())),
+    "omni-no-encoding": PredictorKind("combined", "OMNI without the encoding", _omni(graph=False)),
     "omni-seminas": PredictorKind(
         "combined",
         "OMNI: SemiNAS with jacov and SoTL-E",

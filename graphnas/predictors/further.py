@@ -17,11 +17,11 @@ class FurtherFeatures:
     Args:
         scores: Names of scores.
         curves: Names of curves.
-        fewest_epochs: Epochs of a curve below which its last value says nothing and is left out.
+        fewest_epochs: Epochs of a curve below which its last value says nothing; of shorter ones it is left out.
     """
 
     def __init__(self, scores: tuple[str, ...] = (), curves: tuple[str, ...] = (), *, fewest_epochs: int = 1) -> None:
-        self.needs = Needs(scores=scores, curves=curves)
+        self.needs = Needs(scores=scores, curves=curves, fewest_epochs=fewest_epochs)
         self.fewest_epochs = fewest_epochs
 
     def fit(self, info: Info | None, n: int) -> Self:

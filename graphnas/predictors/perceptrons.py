@@ -40,7 +40,7 @@ class Perceptrons(nn.Module):
 
 
 class PerceptronPredictor(NetworkPredictor):
-    """Perceptrons of 20 layers of 20 units with mean absolute error, as White et al. 2021 fit them.
+    """Perceptrons of 20 layers of 20 units with mean absolute error, as White et al. 2021 fit them, but for a penalty.
 
     Args:
         space: Space of the architectures.

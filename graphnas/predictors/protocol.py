@@ -36,6 +36,8 @@ class Needs:
     """Epochs without which these curves tell it nothing."""
     scores: tuple[str, ...] = ()
     """Scores of untrained networks (`graphnas.proxies.PROXIES`), or of a supernet's, that it is asked with."""
+    unlabelled: int = 0
+    """Architectures without a value that it draws for each one that it is fitted to."""
 
 
 @dataclass(frozen=True)

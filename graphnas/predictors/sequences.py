@@ -45,6 +45,7 @@ class SequencePredictor(NetworkPredictor):
         seed: int = 0,
     ) -> None:
         super().__init__(space, further=further, seed=seed)
+        self.needs = replace(self.needs, unlabelled=unlabelled)
         self.unlabelled, self.width, self.schedule = unlabelled, width, schedule
         v = space.topology.max_vertices
         self._edges = np.nonzero(np.triu(np.ones((v, v), dtype=bool), 1).T)  # (to, from), ordered by `to`

@@ -99,12 +99,15 @@ def synflow(network: nn.Module, images: Tensor) -> float:
         for parameter in network.parameters():
             parameter.abs_()
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, _NORMALISATIONS):
             layer.register_forward_hook(lambda layer, inputs, output: inputs[0])
     weights = _weights(network)
     flow = network(torch.ones_like(images[:1], dtype=torch.float64)).sum()
     gradients = _filled(torch.autograd.grad(flow, weights, allow_unused=True), weights)
     return float(_products(weights, gradients).sum().log())
+
+
+_NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
 
 
 def _layers(network: nn.Module) -> list[nn.Conv2d | nn.Linear]:

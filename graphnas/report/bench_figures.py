@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from graphnas.report.figures import INK, new_axes, outside_legend, to_svg
 
@@ -163,17 +166,17 @@ def critical_differences(ranks: Mapping[str, float], difference: float, cliques:
     return to_svg(figure, "ranks")
 
 
-def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str, measure: str = "kendall", cells: int = 24) -> str:
+def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str = "", measure: str = "kendall", cells: int = 24) -> str:
     """Draw which predictor is best for every budget of initialisation and of a query (White et al. 2021, Fig. 3).
 
     Args:
         rows: From `bench.prediction.summarise`.
-        unit: Of the budgets.
+        unit: Of the budgets, behind a comma; none where they are in seconds.
         measure: By which predictors are compared.
         cells: Budgets on each axis, evenly spread on a logarithmic scale from the cheapest to the dearest predictor.
 
     Returns:
-        An SVG document.
+        An SVG document. The stronger a colour, the better the best; wide regions have its name.
     """
     from graphnas.bench.prediction import best_by_budget
 
@@ -181,21 +184,31 @@ def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str, measure: str = "
     table = best_by_budget(rows, *budgets, measure=measure)
     names = list(dict.fromkeys(row["predictor"] for row in rows))
     shown = [name for name in names if any(one is not None and one[0] == name for line in table for one in line)]
-    colours = dict(zip(shown, _cycle(len(shown)), strict=True))
+    colours = dict(zip(shown, _apart(len(shown)), strict=True))
     figure, axes = new_axes(7.2, 5.0)
     axes.grid(visible=False)
+    best = np.full((cells, cells), -1)
     for i, line in enumerate(table):
         for j, one in enumerate(line):
             if one is not None:
-                axes.add_patch(Rectangle((j, i), 1.02, 1.02, color=colours[one[0]], alpha=0.25 + 0.75 * max(one[1], 0)))
-    for name in shown:
+                best[i, j] = shown.index(one[0])
+                # Paler by mixing, since transparent squares would show where they overlap.
+                share = 0.25 + 0.75 * max(one[1], 0)
+                mixed = tuple(share * part + 1 - share for part in to_rgb(colours[one[0]]))
+                axes.add_patch(Rectangle((j, i), 1, 1, facecolor=mixed, edgecolor=mixed, linewidth=0.7))
+    for number, name in enumerate(shown):
         axes.plot([], [], "s", color=colours[name], markersize=8, label=name)
+        # In the widest place, if that has room for it.
+        inside = ndimage.distance_transform_edt(np.pad(best == number, 1))[1:-1, 1:-1]
+        y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+        if inside[y, x] > cells / 10:
+            axes.text(x + 0.5, y + 0.5, name, ha="center", va="center", fontsize=9, color=INK)
     for axis, values, label in (
-        (axes.xaxis, budgets[0], f"initialisation, {unit}"),
-        (axes.yaxis, budgets[1], f"one query, {unit}"),
+        (axes.xaxis, budgets[0], f"initialisation{unit}"),
+        (axes.yaxis, budgets[1], f"one query{unit}"),
     ):
         places = range(0, cells, 6)
-        axis.set_ticks([place + 0.5 for place in places], [f"{values[place]:.2g}" for place in places])
+        axis.set_ticks([place + 0.5 for place in places], [_span(values[place]) for place in places])
         axis.set_label_text(label)
     axes.set_xlim(0, cells)
     axes.set_ylim(0, cells)
@@ -205,6 +218,19 @@ def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str, measure: str = "
 
 def _spread(values: Sequence[float], n: int) -> FloatArray:
     return np.geomspace(min(values), max(max(values), 1.01 * min(values)), n) * 1.000001
+
+
+def _span(seconds: float) -> str:
+    """Seconds as people say them."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds * 1000:.2g} ms"
+
+
+def _apart(n: int) -> list[str]:
+    """As many colours as there are things, which must not be taken for one another."""
+    return _cycle(n) if n <= len(_COLOURS) else [to_hex(colorsys.hsv_to_rgb(row / n, 0.65, 0.75)) for row in range(n)]
 
 
 def _cycle(n: int) -> list[str]:

@@ -7,7 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from graphnas.cli.main import app
+from graphnas.encoders import CellAutoencoder
 from graphnas.evaluate import NASBench201Table
+from graphnas.predictors import make_predictor
+from graphnas.spaces import Space
 
 
 def run(*arguments: object) -> Result:
@@ -16,10 +19,30 @@ def run(*arguments: object) -> Result:
 
 def test_predictors_are_listed() -> None:
     records = {one["name"]: one for one in json.loads(run("list", "--json").stdout)}
-    assert len(records) == 41
+    assert len(records) == 44
     assert records["sotl-e"]["needs"] == ["first epochs"]
     assert records["latent-gp"]["needs"] == ["trainings", "an encoder"]
+    assert records["seminas"]["needs"] == ["trainings", "unlabelled architectures"]
+    assert records["rsws"]["needs"] == ["a supernet"]
+    assert records["omni-no-curve"]["needs"] == ["trainings", "one minibatch"]
     assert "Gaussian process on latent means" in " ".join(run("list").stdout.split())
+
+
+def test_the_list_says_what_predictors_say() -> None:
+    space = Space.load("nasbench201")
+    encoder = CellAutoencoder.from_pretrained("nasbench201")
+    for record in json.loads(run("list", "--json").stdout):
+        needs, latent = make_predictor(record["name"], space, encoder=encoder).needs, record["family"] == "latent"
+        supernet = record["family"] == "weight sharing"
+        words = {
+            "trainings": needs.targets,
+            "unlabelled architectures": needs.unlabelled,
+            "an encoder": latent,
+            "one minibatch": needs.scores and not supernet,
+            "a supernet": supernet,
+            "first epochs": needs.curves,
+        }
+        assert record["needs"] == [word for word, needed in words.items() if needed], record["name"]
 
 
 def test_a_comparison_is_printed_and_kept(tmp_path: Path) -> None:

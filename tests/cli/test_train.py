@@ -59,6 +59,8 @@ def test_the_record_has_all_settings(trained: Path, small_space: Path) -> None:
         "cells": 1000,
         "held_out": 50,
         "share": 0.2,
+        "proxies": [],
+        "scored": None,
         "minutes": None,
         "steps": 220,
         "threads": 1,
@@ -186,6 +188,8 @@ def test_a_collapse_is_one_line_and_leaves_no_encoder(small_space: Path, tmp_pat
         ("nasbench101", ("--model", "tree"), "--model"),
         ("nasbench101", ("--precision", "float64"), "--precision"),
         ("nasbench101", ("--batch-size", 1), "--batch-size"),
+        ("nasbench101", ("--proxies", "luck"), "--proxies: expected names out of fisher"),
+        ("nasbench101", ("--model", "svge", "--proxies", "macs"), "this model predicts no statistics"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path: Path, space: str, options: tuple[object, ...], reason: str) -> None:
@@ -193,6 +197,14 @@ def test_wrong_options_are_refused(tmp_path: Path, space: str, options: tuple[ob
     assert result.exit_code == 2
     assert reason in " ".join(result.stderr.replace("│", " ").split())
     assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_learns_scores_of_untrained_networks(tmp_path: Path) -> None:
+    options = ("--steps", 3, "--held-out", 20, "--proxies", "macs,parameters", "--scored", 30)
+    result = run("train", "nasbench201", *options, "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    settings = json.loads(result.stdout)["settings"]
+    assert (settings["proxies"], settings["scored"]) == (["macs", "parameters"], 30)
 
 
 def test_a_missing_tensorboard_is_named_with_the_extra(
