@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +15,18 @@ from graphnas.analysis.transfer import SourceModel
 from graphnas.cell import Architecture, Cell, from_arrays, is_input, to_arrays
 from graphnas.encoders import CellAutoencoder
 from graphnas.importing import Macro
+from graphnas.importing.blocks import pieces
+from graphnas.importing.operators import kind_of
 from graphnas.spaces import Space
-from graphnas.spaces.universal import UNIVERSAL, computed, universal_arrays, universal_label
+from graphnas.spaces.universal import UNIVERSAL, computed, universal_arrays, universal_codes, universal_label
 
 FloatArray = NDArray[np.float64]
 
 LARGEST = 64
 """Most vertices of a cell that is encoded; those of the encoder's training have fewer than half as many."""
+
+WHOLE = "whole network"
+"""The part that stands for all blocks together."""
 
 _INPUTS = UNIVERSAL[:2]
 _LEARNT = 1_000  # cells whose values are learnt; a process of more takes minutes and ranks hardly better
@@ -43,7 +49,8 @@ class Embedded:
     unmapped: Mapping[str, int]
     """Labels of vertices that no universal label stands for; they count as `other`."""
     whole: str
-    """What neighbours and predictions are of: an architecture with all its cells, or the block of a network alone."""
+    """What neighbours and predictions are of: an architecture with all its cells, a block of a network, or a network,
+    which lies at the mean of its blocks."""
 
 
 def universal_cell(cell: Cell) -> tuple[Cell, dict[str, int]]:
@@ -68,7 +75,10 @@ def universal_cell(cell: Cell) -> tuple[Cell, dict[str, int]]:
 
 
 def embed_network(model: CellAutoencoder, source: str, macro: Macro) -> list[Embedded]:
-    """The blocks of an imported network; those of more than `LARGEST` vertices are left out.
+    """The blocks of an imported network, and the network as a whole.
+
+    Blocks of more than `LARGEST` vertices come in pieces. The whole lies at the mean of the blocks, each of which
+    counts as often as it occurs and by how many vertices it has.
 
     Args:
         model: A universal autoencoder.
@@ -77,45 +87,74 @@ def embed_network(model: CellAutoencoder, source: str, macro: Macro) -> list[Emb
     """
     found: list[tuple[str, int, Cell, dict[str, int]]] = []
     for number, block in enumerate(macro.blocks):
-        if block.cell.size <= LARGEST:
-            found.append((f"block {number}", block.count, *universal_cell(block.cell)))
+        cut = [block.cell] if block.cell.size <= LARGEST else pieces(block.cell, LARGEST // 2)
+        for letter, cell in enumerate(cut):
+            part = f"block {number}" + (f".{letter}" if len(cut) > 1 else "")
+            found.append((part, block.count, *universal_cell(cell)))
+    if not found:
+        return []
     points = _latents(model, [cell for _, _, cell, _ in found])
+    weights = np.array([count * cell.size for _, count, cell, _ in found], dtype=np.float64)
+    largest = found[int(weights.argmax())][2]
     return [
-        Embedded(source, part, count, cell, point, unmapped, f"{source}, {part}")
-        for (part, count, cell, unmapped), point in zip(found, points, strict=True)
+        Embedded(source, WHOLE, 1, largest, weights @ points / weights.sum(), {}, source),
+        *(
+            Embedded(source, part, count, cell, point, unmapped, f"{source}, {part}")
+            for (part, count, cell, unmapped), point in zip(found, points, strict=True)
+        ),
     ]
 
 
 def embed_cell(model: CellAutoencoder, source: str, cell: Cell) -> Embedded:
-    """One cell of any labels.
+    """One cell of any labels, among them those of all spaces and the names of layers in PyTorch and ONNX.
 
     Raises:
         ValueError: if it is too large.
     """
-    whole, unmapped = universal_cell(cell)
+    labels = (op if universal_label(op) else _label_elsewhere(op) or op for op in cell.ops)
+    whole, unmapped = universal_cell(Cell(tuple(labels), cell.edges))
     return Embedded(source, "cell", 1, whole, _latents(model, [whole])[0], unmapped, source)
 
 
+def _label_elsewhere(op: str) -> str | None:
+    """The universal label of an operation of any space, or of a kind of layer; None if it has none."""
+    of_spaces = _labels_of_spaces()
+    if op in of_spaces:
+        return of_spaces[op]
+    kind = kind_of(op)
+    return universal_label(op.lower()) or universal_label("identity" if kind == "view" else kind.replace("_", ""))
+
+
+@functools.cache
+def _labels_of_spaces() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in Space.names():
+        space = Space.load(name)
+        if len(space.topology.inputs) <= len(_INPUTS):
+            codes = universal_codes(space)
+            found |= {op: UNIVERSAL[code] for op, code in zip(space.vocabulary, codes, strict=True)}
+    return found
+
+
 def embed_architectures(
-    model: CellAutoencoder, source: str, space: Space, architectures: Sequence[Architecture]
+    model: CellAutoencoder, names: Sequence[str], space: Space, architectures: Sequence[Architecture]
 ) -> list[Embedded]:
     """The cells of architectures of a space, those of one in consecutive entries.
 
     Args:
         model: A universal autoencoder.
-        source: What they are called, followed by their number if there are several.
+        names: What they are called, each by another name.
         space: Theirs.
-        architectures: One or more.
+        architectures: As many.
     """
     bound = model.bound_to(space)
     arrays = bound.arrays(architectures)
     points = bound.encode(arrays)[0].double().cpu().numpy().reshape(arrays.n, -1)
     cells = from_arrays(computed(universal_arrays(space, arrays)), UNIVERSAL)
     parts = len(space.cell_names)
-    names = [source if len(architectures) == 1 else f"{source} {row // parts}" for row in range(len(cells))]
     return [
-        Embedded(name, space.cell_names[row % parts], 1, cell, points[row], {}, name)
-        for row, (name, cell) in enumerate(zip(names, cells, strict=True))
+        Embedded(names[row // parts], space.cell_names[row % parts], 1, cell, points[row], {}, names[row // parts])
+        for row, cell in enumerate(cells)
     ]
 
 

@@ -227,6 +227,6 @@ def _place(vertices: tuple[int, ...]) -> str:
 
 
 def _encoder(name: str, limit: list[str] | None) -> CellAutoencoder:
-    from graphnas.cli.latent import open_encoder
+    from graphnas.cli.latent import open_encoder_of_one
 
-    return open_encoder(name, limit, "cpu")
+    return open_encoder_of_one(name, limit)

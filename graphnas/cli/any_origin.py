@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from graphnas.cli.console import BadData, complain, print_json, print_table, writing
+from graphnas.cli.console import BadData, print_json, print_table, writing
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from graphnas.analysis.any_origin import Embedded, KnownCells
+    from graphnas.cli.importing import InputShape
     from graphnas.encoders import CellAutoencoder
     from graphnas.spaces import Space
 
@@ -29,7 +29,7 @@ _FAR = 3.0  # usual distances from which a prediction is called a guess
 def embed_any(
     model: CellAutoencoder,
     sources: Sequence[str],
-    shapes: Sequence[tuple[int, ...]],
+    shapes: Sequence[InputShape],
     out: Path,
     *,
     neighbours: int,
@@ -53,7 +53,7 @@ def embed_any(
 
     from graphnas.analysis.any_origin import points_of, predict_values
 
-    found = [one for source in sources for one in _of_source(model, source, shapes)]
+    found = [one for source in dict.fromkeys(sources) for one in _of_source(model, source, shapes)]
     if not found:
         raise BadData(f"nothing of {', '.join(sources)} can be embedded")
     known = _known(model, predict)
@@ -90,37 +90,36 @@ def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
     }
 
 
-def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[tuple[int, ...]]) -> list[Embedded]:
-    from graphnas.analysis.any_origin import LARGEST, embed_architectures, embed_cell, embed_network
-    from graphnas.cli.architectures import read_architectures
-    from graphnas.cli.importing import read_network
+def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[InputShape]) -> list[Embedded]:
+    from graphnas.analysis.any_origin import embed_architectures, embed_cell, embed_network
+    from graphnas.cli.architectures import read_architectures, read_text
+    from graphnas.cli.importing import is_network, read_network
     from graphnas.formats.graphs import from_graphml
     from graphnas.importing import ImportFailed, coarsen, macro_structure
     from graphnas.spaces import Space
 
-    if source.lower().endswith(".onnx") or re.search(r"\.py:[^:]+$", source):
+    if is_network(source):
         try:
-            macro = macro_structure(coarsen(read_network(source, shapes)))
+            return embed_network(model, source, macro_structure(coarsen(read_network(source, shapes))))
         except (ImportFailed, FileNotFoundError, ImportError) as error:
             raise BadData(f"{source}: {error}") from None
-        large = sum(block.cell.size > LARGEST for block in macro.blocks)
-        if large:
-            complain(f"{source}: {large} blocks of more than {LARGEST} vertices are left out")
-        return embed_network(model, source, macro)
     if source.lower().endswith(".graphml") and Path(source).is_file():
         try:
-            return [embed_cell(model, source, from_graphml(Path(source).read_text(encoding="utf-8")))]
+            return [embed_cell(model, source, from_graphml(read_text(Path(source))))]
         except ValueError as error:
             raise BadData(f"{source}: {error}") from None
     if not Path(source).is_file():
         raise BadData(f"{source}: expected FILE.onnx, FILE.py:NAME or a file of architectures, but there is none")
     found: list[Embedded] = []
     architectures = read_architectures(Path(source))
-    for name in dict.fromkeys(one.space for one in architectures):
-        if name not in Space.names():
-            raise BadData(f"{source}: expected a space of {', '.join(Space.names())}, but got {name!r}")
-        mine = [one for one in architectures if one.space == name]
-        found += embed_architectures(model, source, _whole(name), mine)
+    names = [source if len(architectures) == 1 else f"{source} {number}" for number in range(len(architectures))]
+    for space in dict.fromkeys(one.space for one in architectures):
+        if space not in Space.names():
+            raise BadData(f"{source}: expected a space of {', '.join(Space.names())}, but got {space!r}")
+        mine = [number for number, one in enumerate(architectures) if one.space == space]
+        found += embed_architectures(
+            model, [names[number] for number in mine], _whole(space), [architectures[number] for number in mine]
+        )
     return found
 
 

@@ -56,7 +56,7 @@ def read_candidates(path: Path, space: Space | None = None) -> list[Candidate]:
     Raises:
         BadData: naming the file, the line or entry, and the reason.
     """
-    text = _text(path)
+    text = read_text(path)
     whole = path.suffix.lower() == ".graphml"
     read = _graphml if whole else _read
     found = []
@@ -90,7 +90,12 @@ def read_architecture(text: str, space: Space) -> Architecture:
     return architecture
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file of architectures.
+
+    Raises:
+        BadData: if it is too large, or no text.
+    """
     size = path.stat().st_size
     if size > _LARGEST:
         raise BadData(f"{path}: expected at most {_LARGEST >> 20} MiB, but got {size >> 20} MiB")

@@ -46,7 +46,13 @@ LimitOption = Annotated[
     list[str] | None,
     typer.Option("--limit", metavar="KEY=VALUE", help="Setting of the topology to replace, such as max_vertices=6."),
 ]
-EncoderOption = Annotated[str, typer.Option("--encoder", help="Name of a trained encoder, or its folder.")]
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        help="Name of a trained encoder, or its folder; one of all spaces also for one, as universal:darts.",
+    ),
+]
 
 
 class BadData(Exception):

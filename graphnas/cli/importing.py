@@ -7,9 +7,9 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 USUAL = "3x224x224"
 """Shape of an image where none is given."""
 _SPACES = ("nasbench101", "nasbench201", "darts", "enas")
+_TYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
 _MOST_BLOCKS = 12  # of a network that are shown
 
 
@@ -33,7 +34,12 @@ def import_networks(
     ],
     image: Annotated[
         list[str] | None,
-        typer.Option("--input", help="Shape of an input of networks in PyTorch without the batch; one for each input."),
+        typer.Option(
+            "--input",
+            metavar="SHAPE[:TYPE]",
+            help="Shape of an input of networks in PyTorch without the batch, one for each input, such as 3x32x32 or "
+            "16:int64; of the type of the weights if none is given.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write: graphs and what was found, as JSON.")
@@ -60,7 +66,7 @@ def import_networks(
     )
     from graphnas.spaces import Space
 
-    shapes = [shape_of(text) for text in image or [USUAL]]
+    shapes = [input_of(text) for text in image or [USUAL]]
     spaces = [Space.load(name) for name in _SPACES]
     records = []
     for name in networks:
@@ -84,7 +90,21 @@ def import_networks(
         print_json(records)
 
 
-def read_network(name: str, shapes: Sequence[tuple[int, ...]]) -> OperatorGraph:
+class InputShape(NamedTuple):
+    """An input of a network."""
+
+    sizes: tuple[int, ...]
+    """Without the batch."""
+    kind: str | None
+    """Its type by PyTorch's name; None for that of the network's weights."""
+
+
+def is_network(name: str) -> bool:
+    """Whether a source is `FILE.onnx` or `FILE.py:NAME`."""
+    return name.lower().endswith(".onnx") or re.search(r"\.py:[^:]+$", name) is not None
+
+
+def read_network(name: str, shapes: Sequence[InputShape]) -> OperatorGraph:
     """The operators of a network.
 
     Raises:
@@ -92,17 +112,22 @@ def read_network(name: str, shapes: Sequence[tuple[int, ...]]) -> OperatorGraph:
         BadData: if it is neither.
     """
     from graphnas.importing import read_onnx, trace
+    from graphnas.importing.tracing import precision
 
-    if name.lower().endswith(".onnx"):
-        return read_onnx(name)
-    file, sign, attribute = name.rpartition(":")
-    if not sign or not file.endswith(".py"):
+    if not is_network(name):
         raise BadData(f"{name}: expected FILE.onnx or FILE.py:NAME")
+    if name.lower().endswith(".onnx"):
+        if not Path(name).is_file():
+            raise BadData(f"{name}: there is no such file")
+        return read_onnx(name)
+    file, _, attribute = name.rpartition(":")
     import torch
 
     network = _network(Path(file), attribute)
     try:
-        images = [torch.zeros(2, *shape) for shape in shapes]
+        usual = precision(network)
+        types = [usual if shape.kind is None else getattr(torch, shape.kind) for shape in shapes]
+        images = [torch.zeros(2, *shape.sizes, dtype=one) for shape, one in zip(shapes, types, strict=True)]
     except (RuntimeError, MemoryError) as error:
         raise BadData(f"--input: {error!s:.200}") from None
     return trace(network, *images)
@@ -146,11 +171,15 @@ def _network(path: Path, attribute: str) -> nn.Module:
     return network
 
 
-def shape_of(text: str) -> tuple[int, ...]:
-    """The shape that an option `--input` writes."""
-    if re.fullmatch(r"[1-9]\d{0,5}(x[1-9]\d{0,5})*", text) is None:
-        raise typer.BadParameter(f"--input: expected sizes with x between, as in 3x224x224, but got {text!r}")
-    return tuple(map(int, text.split("x")))
+def input_of(text: str) -> InputShape:
+    """What an option `--input` writes."""
+    found = re.fullmatch(rf"([1-9]\d{{0,5}}(?:x[1-9]\d{{0,5}})*)(?::({'|'.join(_TYPES)}))?", text)
+    if found is None:
+        raise typer.BadParameter(
+            f"--input: expected sizes with x between, as in 3x224x224, and a type out of {', '.join(_TYPES)} behind a "
+            f"colon if it is another than that of the weights, but got {text!r}"
+        )
+    return InputShape(tuple(map(int, found[1].split("x"))), found[2])
 
 
 def _record(
@@ -192,7 +221,11 @@ def _show(record: dict[str, Any]) -> None:
         f"{len(record['graph']['ops']) - 1:,} vertices"
     )
     if record["unmapped"]:
-        typer.echo("  unknown: " + ", ".join(f"{count} {name}" for name, count in record["unmapped"].items()))
+        typer.echo("  unknown: " + _counted(record["unmapped"]))
+    if record["passed_over"]:
+        typer.echo("  passed over, since they change form or scale alone: " + _counted(record["passed_over"]))
+    if record["constants"]:
+        typer.echo(f"  {record['constants']} operators that nothing which depends on the input leads through")
     rows = [
         (
             _letter(number),
@@ -214,6 +247,10 @@ def _show(record: dict[str, Any]) -> None:
         what = "a cell" if len(cells) == 1 else "cells"
         typer.echo(f"  {what} of {one['space']}, {one['count']} times: {'; '.join(cells)}")
     typer.echo("")
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in numbers.items())
 
 
 def _letter(number: int) -> str:

@@ -83,19 +83,24 @@ def embed(
     _check_format(out)
     set_threads(1)
     from graphnas.cli.architectures import read_architectures
+    from graphnas.cli.importing import is_network
+    from graphnas.spaces.universal import ANY
 
     model = open_encoder(encoder, limit, choose_device(device))
-    if model.kind == "universal":
+    if model.space.name == ANY:
         from graphnas.cli.any_origin import embed_any
-        from graphnas.cli.importing import USUAL, shape_of
+        from graphnas.cli.importing import USUAL, input_of
 
-        shapes = [shape_of(text) for text in image or [USUAL]]
+        shapes = [input_of(text) for text in image or [USUAL]]
         embed_any(model, files, shapes, out, neighbours=neighbours, predict=predict, page=page, as_json=as_json)
         return
     if image or predict or page:
         raise typer.BadParameter(
             f"--input, --predict and --map go with a universal encoder; {encoder} is of {model.space.name}"
         )
+    networks = [file for file in files if is_network(file)]
+    if networks:
+        raise typer.BadParameter(f"{networks[0]} is a network; networks go with --encoder universal")
     architectures = [one for file in files for one in read_architectures(Path(file), model.space)]
     mu, logvar = (part.double().cpu().numpy() for part in model.encode(architectures))
     texts = [architecture.to_json() for architecture in architectures]
@@ -156,10 +161,19 @@ def decode(
 
 
 def open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> CellAutoencoder:
-    """A trained encoder; with `--limit`, for architectures of other limits than it was trained on."""
+    """A trained encoder; with `--limit`, for architectures of other limits than it was trained on.
+
+    Behind the name of a universal encoder, `:SPACE` says for whose architectures it is.
+    """
     from graphnas.encoders import CellAutoencoder
     from graphnas.spaces import Space
 
+    name, sign, of = encoder.rpartition(":")
+    if sign and of in Space.names():
+        model = CellAutoencoder.from_pretrained(name, device=device)
+        if model.kind != "universal":
+            raise typer.BadParameter(f"--encoder {encoder}: {name} is of {model.space.name} alone")
+        return CellAutoencoder.from_pretrained(name, device=device, space=Space.load(of, **read_limits(limit)))
     model = CellAutoencoder.from_pretrained(encoder, device=device)
     if not limit:
         return model
@@ -168,6 +182,16 @@ def open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> Cell
     own = model.space
     space = Space.load(own.path, **{**own.topology.settings, **read_limits(limit)})
     return CellAutoencoder.from_pretrained(encoder, device=device, space=space)
+
+
+def open_encoder_of_one(encoder: str, limit: Sequence[str] | None) -> CellAutoencoder:
+    """A trained encoder of the architectures of one space."""
+    from graphnas.spaces.universal import ANY
+
+    model = open_encoder(encoder, limit, "cpu")
+    if model.space.name == ANY:
+        raise typer.BadParameter(f"--encoder {encoder} serves all spaces; say which, as in {encoder}:nasbench101")
+    return model
 
 
 def _check_format(path: Path) -> None:

@@ -41,6 +41,7 @@ class Plane(StrEnum):
 
 
 _MOST_METRICS = 8  # of a table, beside the one that is queried
+_FEWEST_UMAP = 4  # architectures that have neighbours to be laid out by
 
 
 def draw_map(
@@ -82,11 +83,11 @@ def draw_map(
     set_threads(1)
     import numpy as np
 
-    from graphnas.cli.latent import open_encoder
+    from graphnas.cli.latent import open_encoder_of_one
     from graphnas.predictors import latent_encoding
     from graphnas.report.map_page import MapGroup, map_page
 
-    model = open_encoder(encoder, limit, "cpu")
+    model = open_encoder_of_one(encoder, limit)
     space = model.space
     groups = [_group(source, model, metric, most, seed) for source in sources]
     if background:
@@ -117,6 +118,8 @@ def lay_out(latent: NDArray[np.float64], plane: Plane, seed: int) -> tuple[NDArr
     """
     from graphnas.report.map_page import principal_plane
 
+    if plane is Plane.umap and len(latent) < _FEWEST_UMAP:
+        raise BadData(f"--plane umap needs {_FEWEST_UMAP} architectures or more, but there are {len(latent)}")
     if plane is Plane.pca:
         points, axes = principal_plane(latent)
         return points, axes, "two leading principal components"

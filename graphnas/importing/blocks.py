@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphnas.cell import OUTPUT, Cell
+from graphnas.cell import OUTPUT, Cell, is_input
 from graphnas.importing.coarsening import CoarseGraph, Vertex
 from graphnas.importing.segments import cuts, double_cuts
 
@@ -49,14 +49,15 @@ class Macro:
 
 
 def macro_structure(graph: CoarseGraph) -> Macro:
-    """Take a network apart; of one that has several inputs nothing is cut but the whole."""
+    """Take a network apart; what several inputs go through before they meet is one piece."""
     vertices = graph.vertices
-    places = cuts(vertices) if sum(not one.sources for one in vertices) == 1 else [0, len(vertices) - 1]
+    entrance = sum(not one.sources for one in vertices) - 1
+    places = [entrance, *(place for place in cuts(vertices) if place > entrance)]
     # The output vertex computes nothing.
-    pieces = [(start, end) for start, end in itertools.pairwise(places) if end < len(vertices) - 1]
-    if not pieces:
-        pieces = [(0, len(vertices) - 2)] if len(vertices) > 2 else []
-    parts = _joined(vertices, [shorter for piece in pieces for shorter in _taken_apart(vertices, *piece)])
+    between = [(start, end) for start, end in itertools.pairwise(places) if end < len(vertices) - 1]
+    if not between:
+        between = [(entrance, len(vertices) - 2)] if len(vertices) > entrance + 2 else []
+    parts = _joined(vertices, [shorter for piece in between for shorter in _taken_apart(vertices, *piece)])
     known: dict[str, int] = {}
     cells: list[Cell] = []
     occurrences: list[list[tuple[int, int]]] = []
@@ -88,6 +89,43 @@ def part(vertices: Sequence[Vertex], start: int, end: int) -> Cell:
     return Cell(
         (*inputs, *(strided(vertices[number]) for number in inner), OUTPUT), frozenset({*edges, (last, last + 1)})
     )
+
+
+def pieces(cell: Cell, most: int) -> list[Cell]:
+    """A large cell in pieces of consecutive vertices, cut where little is read further on.
+
+    The first vertex that a piece reads from before it is its first input, all others are its second.
+
+    Args:
+        cell: Its vertices in topological order.
+        most: Vertices of a piece at most, inputs and output not counted.
+    """
+    inputs = sum(map(is_input, cell.ops))
+    last = cell.size - 1  # of the output
+    furthest = dict(sorted(cell.edges, key=lambda edge: edge[1]))
+    ends, start = [inputs], inputs
+    while last - start > most:
+        # The later of the places over which the fewest vertices are read.
+        open_at = {
+            end: sum(source < end <= furthest.get(source, 0) for source in range(end))
+            for end in range(start + most // 2, start + most + 1)
+        }
+        start = min(open_at, key=lambda end: (open_at[end], -end))
+        ends.append(start)
+    return [_piece(cell, first, end) for first, end in itertools.pairwise([*ends, last])]
+
+
+def _piece(cell: Cell, first: int, end: int) -> Cell:
+    """The vertices from one number up to, not including, another as a cell."""
+    entering = sorted({source for source, target in cell.edges if source < first <= target < end})
+    count = 2 if len(entering) > 1 else 1
+    place = {source: min(number, 1) for number, source in enumerate(entering)}
+    place |= {number: number - first + count for number in range(first, end)}
+    output = end - first + count
+    edges = {(place[source], place[target]) for source, target in cell.edges if first <= target < end}
+    edges |= {(place[source], output) for source, target in cell.edges if first <= source < end <= target}
+    names = ("input",) if count == 1 else ("input0", "input1")
+    return Cell((*names, *cell.ops[first:end], OUTPUT), frozenset(edges))
 
 
 def strided(vertex: Vertex) -> str:

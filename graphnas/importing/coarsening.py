@@ -7,6 +7,7 @@ a vertex under its own name, and is counted.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ _CONVOLUTIONS = ("conv", "transposed_conv")
 _UNITS = (*_CONVOLUTIONS, "linear")  # what takes in normalisations and activations before it
 _JOINS = ("add", "mul", "concat", "matmul", "attention")  # and these those after them
 _ELEMENTWISE = ("add", "mul")
+_ENDS = ("input", "output")
+_STATISTIC = ("activation", "reduce")  # what the scale of a normalisation is computed by
 
 
 @dataclass
@@ -52,9 +55,9 @@ class Account:
     fused: Mapping[str, int]
     """Operators that are part of another vertex, by kind."""
     passed_over: Mapping[str, int]
-    """Operators that change form or scale alone, by name."""
+    """Operators that change the form or the scale of one tensor or hide a part of it, by name."""
     unmapped: Mapping[str, int]
-    """Operators that have no kind, by name."""
+    """Operators that have no kind, by name; they are vertices under this name."""
     constants: int
     """Operators on no such path."""
 
@@ -115,8 +118,13 @@ def coarsen(graph: OperatorGraph) -> CoarseGraph:
     if not any(alive and one.kind == "output" for alive, one in zip(live, graph.operators, strict=True)):
         raise ImportFailed("Expected a network whose output depends on its input, but no path joins them")
     passed: Counter[str] = Counter()
-    nodes = _without_views(graph, live, passed)
     fused: Counter[str] = Counter()
+    nodes = _without_views(graph, live, passed, fused)
+    # What is passed over elsewhere, but takes several tensors here, has no kind either.
+    unmapped = Counter(
+        node.operator.origin for node in nodes.values() if node.kind not in KINDS and node.kind not in _ENDS
+    )
+    _join_norms(nodes, fused)
     _join_attention(nodes, fused)
     _join_after(nodes, fused)
     _join_before(nodes, fused)
@@ -124,24 +132,29 @@ def coarsen(graph: OperatorGraph) -> CoarseGraph:
     _join_sums(nodes, fused)
     vertices = _vertices(nodes)
     alive = [one for one, is_live in zip(graph.operators, live, strict=True) if is_live]
-    inner = [one for one in alive if one.kind not in ("input", "output")]
+    inner = [one for one in alive if one.kind not in _ENDS]
     mapping = Account(
         operators=len(inner),
         vertices=Counter(one.label for one in vertices if one.label != OUTPUT and not one.label.startswith("input")),
         fused=fused,
         passed_over=passed,
-        unmapped=Counter(one.origin for one in inner if one.kind not in KINDS and one.kind != "view"),
+        unmapped=unmapped,
         constants=sum(
-            not is_live and one.kind not in ("input", "output")
-            for one, is_live in zip(graph.operators, live, strict=True)
+            not is_live and one.kind not in _ENDS for one, is_live in zip(graph.operators, live, strict=True)
         ),
     )
     return CoarseGraph(tuple(vertices), mapping, graph.parameters)
 
 
-def _without_views(graph: OperatorGraph, live: Sequence[bool], passed: Counter[str]) -> dict[int, _Node]:
-    """Live operators by number, with what they read through operators that are passed over."""
+def _without_views(
+    graph: OperatorGraph, live: Sequence[bool], passed: Counter[str], fused: Counter[str]
+) -> dict[int, _Node]:
+    """Live operators by number, with what they read through operators that are passed over.
+
+    The same activation of the same tensor is one, however often it is computed: exporters differ in that.
+    """
     through: dict[int, int] = {}
+    activated: dict[tuple[str, int], int] = {}
     nodes: dict[int, _Node] = {}
     for number, one in enumerate(graph.operators):
         if not live[number]:
@@ -153,6 +166,12 @@ def _without_views(graph: OperatorGraph, live: Sequence[bool], passed: Counter[s
             through[number] = sources[0]
             passed[one.origin] += 1
             continue
+        if one.kind == "activation" and len(sources) == 1:
+            first = activated.setdefault((one.origin.lower().rstrip("_"), sources[0]), number)
+            if first != number:
+                through[number] = first
+                fused["activation"] += 1
+                continue
         through[number] = number
         nodes[number] = _Node(one, sources, names=[one.name])
     return nodes
@@ -174,6 +193,30 @@ def _replace(nodes: dict[int, _Node], consumers: dict[int, list[int]], old: int,
         consumers[source] = [reader for reader in consumers[source] if reader != old]
     consumers[new] = [*consumers[new], *consumers.pop(old)]
     del nodes[old]
+
+
+def _join_norms(nodes: dict[int, _Node], fused: Counter[str]) -> None:
+    """A product with what is computed of the mean square of the same tensor alone: a normalisation written out."""
+    consumers = _consumers(nodes)
+    for number in [number for number, node in nodes.items() if node.kind == "mul" and len(set(node.sources)) == 2]:
+        for scale, value in itertools.permutations(set(nodes[number].sources)):
+            chain = [scale]
+            while nodes[chain[-1]].kind in _STATISTIC and len(set(nodes[chain[-1]].sources)) == 1:
+                chain.append(nodes[chain[-1]].sources[0])
+            inner = chain[:-1]
+            alone = all(len(set(consumers[one])) == 1 for one in inner)
+            if chain[-1] != value or not alone or "reduce" not in [nodes[one].kind for one in inner]:
+                continue
+            whole = nodes[number]
+            whole.names = [name for one in (*reversed(inner), number) for name in nodes[one].names]
+            whole.operator = Operator("norm", (), whole.operator.name, "norm", {}, whole.operator.shape)
+            whole.sources = [value]
+            fused.update(nodes[one].kind for one in inner)
+            for one in inner:
+                for source in nodes[one].sources:
+                    consumers[source] = [reader for reader in consumers[source] if reader != one]
+                del nodes[one]
+            break
 
 
 def _join_attention(nodes: dict[int, _Node], fused: Counter[str]) -> None:

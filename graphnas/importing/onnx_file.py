@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 _LARGEST = 2**31  # bytes of a file, which is what a message of protobuf may have
+_MOST_AXES, _LARGEST_SIZE = 3, 2**20  # of a kernel, and numbers on one of them
 
 
 def read_onnx(path: str | Path) -> OperatorGraph:
@@ -41,6 +42,7 @@ def read_onnx(path: str | Path) -> OperatorGraph:
     with contextlib.suppress(Exception):  # shapes are wanted, not needed
         model = onnx.shape_inference.infer_shapes(model)
     weights = {one.name: tuple(one.dims) for one in model.graph.initializer}
+    weights |= {one.values.name: tuple(one.dims) for one in model.graph.sparse_initializer}
     parameters = sum(_product(shape) for shape in weights.values())
     try:
         return OperatorGraph(tuple(_operators(model.graph, weights)), parameters)
@@ -77,6 +79,8 @@ def _operators(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]]) -
             details = _convolution(attributes, weight, transposed=kind == "transposed_conv")
         elif kind in ("max_pool", "avg_pool"):
             kernel = _whole(attributes, "kernel_shape") or (1,)
+            if len(kernel) > _MOST_AXES or not all(0 < size <= _LARGEST_SIZE for size in kernel):
+                raise ImportFailed(f"node {node.name!r} ({node.op_type}): expected a window, but got {kernel[:4]}")
             details = {"kernel": kernel, "stride": _whole(attributes, "strides") or (1,) * len(kernel)}
         elif kind in ("global_pool", "reduce"):
             kind = pooled(kind, shapes.get(node.input[0]), shape) if node.op_type.startswith("Reduce") else kind
@@ -95,6 +99,9 @@ def _sorted(graph: onnx.GraphProto, known: set[str]) -> Iterator[onnx.NodeProto]
     """
     known = known | {""}
     for node in graph.node:
+        again = [name for name in node.output if name and name in known]
+        if again:
+            raise ImportFailed(f"node {node.name!r} ({node.op_type}) writes {again[0]!r}, which is there already")
         missing = [name for name in node.input if name not in known]
         if missing:
             raise ImportFailed(f"node {node.name!r} ({node.op_type}) reads {missing[0]!r}, which comes from nowhere")
@@ -108,6 +115,9 @@ def _convolution(attributes: Mapping[str, Any], weight: tuple[int, ...] | None, 
         raise ImportFailed("a convolution says nothing of its kernel")
     groups = attributes["group"].i if "group" in attributes else 1
     rank = len(kernel)
+    sizes = (groups, *kernel, *_whole(attributes, "strides"), *_whole(attributes, "dilations"))
+    if rank > _MOST_AXES or not all(0 < size <= _LARGEST_SIZE for size in sizes):
+        raise ImportFailed(f"a convolution has a kernel of {kernel[:4]} in {groups} groups, or a stride that cannot be")
     outer, inner = (weight[0], weight[1] * groups) if weight is not None else (0, 0)
     return {
         "kernel": kernel,

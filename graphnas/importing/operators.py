@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_OPERATORS = 100_000
-"""Operators of the largest graph that is read."""
+MOST_OPERATORS, MOST_EDGES = 100_000, 500_000
+"""Operators of the largest graph that is read, and how often they read one another."""
 
 
 class ImportFailed(Exception):
@@ -48,6 +48,9 @@ class OperatorGraph:
     def __post_init__(self) -> None:
         if len(self.operators) > MOST_OPERATORS:
             raise ImportFailed(f"Expected at most {MOST_OPERATORS:,} operators, but got {len(self.operators):,}")
+        edges = sum(len(one.sources) for one in self.operators)
+        if edges > MOST_EDGES:
+            raise ImportFailed(f"Expected at most {MOST_EDGES:,} edges, but got {edges:,}")
         for number, one in enumerate(self.operators):
             if any(not 0 <= source < number for source in one.sources):
                 raise ImportFailed(f"Expected the sources of operator {number} ({one.name}) to come before it")
@@ -86,7 +89,8 @@ _NAMES = {
     "localresponsenorm lrn simplifiedlayernormalization normalize lpnormalization weight_norm",
     "activation": "relu relu6 hardtanh clip clamp clamp_min clamp_max gelu fastgelu silu swish sigmoid tanh hardswish "
     "hardsigmoid leaky_relu leakyrelu elu selu celu prelu mish softplus softsign logsigmoid log_sigmoid glu softshrink "
-    "hardshrink tanhshrink threshold rrelu thresholdedrelu erf",
+    "hardshrink tanhshrink threshold rrelu thresholdedrelu erf rsqrt sqrt pow abs exp expm1 log log1p sin cos "
+    "reciprocal square floor ceil round",
     "softmax": "softmax _softmax log_softmax _log_softmax logsoftmax softmin",
     "max_pool": "max_pool1d max_pool2d max_pool3d maxpool maxpool1d maxpool2d maxpool3d max_pool2d_with_indices "
     "max_pool3d_with_indices max_pool1d_with_indices fractional_max_pool2d",
@@ -106,15 +110,15 @@ _NAMES = {
     "zeros": "zeros_like new_zeros",
     "reduce": "mean reducemean sum reducesum amax amin max reducemax min prod logsumexp topk var_mean var std",
     "recurrent": "lstm gru rnn rnn_tanh rnn_relu lstm_cell gru_cell",
-    # What changes the form or the scale of one tensor, and is no vertex of its own.
+    # What changes the form or the scale of one tensor or hides a part of it, and is no vertex of its own.
     "view": "view _unsafe_view view_as reshape reshape_as flatten unflatten permute transpose t mt adjoint swapaxes "
     "movedim unsqueeze squeeze expand expand_as repeat tile contiguous clone alias detach detach_ to _to_copy type_as "
     "float half bfloat16 double cast castlike lift_fresh_copy lift_fresh dropout dropout1d dropout2d dropout3d "
     "alpha_dropout feature_dropout native_dropout stochastic_depth stochasticdepth droppath identity slice select "
     "getitem split split_with_sizes chunk unbind narrow index_select gather roll index channel_shuffle channelshuffle "
     "pixel_unshuffle pixelunshuffle spacetodepth unfold im2col pad constant_pad_nd reflection_pad1d reflection_pad2d "
-    "replication_pad2d zeropad2d constantpad2d reflectionpad2d replicationpad2d _assert_tensor_metadata neg rsqrt sqrt "
-    "pow abs exp log sin cos reciprocal square floor ceil round masked_fill where shape size copy fill",
+    "replication_pad2d zeropad2d constantpad2d reflectionpad2d replicationpad2d _assert_tensor_metadata neg "
+    "masked_fill where shape size copy fill",
 }
 
 KINDS = tuple(kind for kind in _NAMES if kind != "view")

@@ -33,10 +33,16 @@ class Recognised:
     space: str
     architecture: Architecture
     sizes: Mapping[str, int]
+    normalised: bool = True
+    """Whether it has the normalisations of the space's networks; they are gone where an exporter folded them into the
+    convolutions before them."""
 
 
 def recognise_network(graph: CoarseGraph, spaces: Sequence[Space]) -> Recognised | None:
     """The architecture that a network was built from; None if no space builds one like it.
+
+    A network none of whose convolutions is followed by a normalisation is compared as exporters write it; of several
+    architectures that compute the same it is one.
 
     Args:
         graph: The whole network, from images to logits.
@@ -46,29 +52,51 @@ def recognise_network(graph: CoarseGraph, spaces: Sequence[Space]) -> Recognised
     ends = len(vertices) > 4 and vertices[0].label == "input" and vertices[-2].label == "linear"
     if not ends or vertices[0].channels is None or vertices[0].size is None or vertices[-2].channels is None:
         return None
-    wanted = fingerprint(graph)
+    normalised = any("norm" in one.around and _foldable(one) for one in vertices)
+    wanted = fingerprint(graph, exported=not normalised)
     for space in spaces:
         read = _READERS.get(str(space.network.get("skeleton", "stacked")))
         if read is None:
             continue
         for architecture, sizes in read(vertices, space):
-            if _builds(architecture, sizes, space, vertices, wanted):
-                return Recognised(space.name, architecture, sizes)
+            if _builds(architecture, sizes, space, vertices, wanted, exported=not normalised):
+                return Recognised(space.name, architecture, sizes, normalised)
     return None
 
 
-def fingerprint(graph: CoarseGraph) -> str:
-    """32 hex digits, equal for coarse graphs of equal vertices (but for their names) and wiring, in whichever order."""
+def fingerprint(graph: CoarseGraph, *, exported: bool = False) -> str:
+    """32 hex digits, equal for coarse graphs of equal vertices (but for their names) and wiring, in whichever order.
+
+    Args:
+        graph: The graph.
+        exported: Whether what exporters do makes no difference: normalisations are folded into the convolutions before
+            them, and what has no weights is computed once, however many read it.
+    """
     below: list[str] = []
-    for one in graph.vertices:
-        sources = [below[source] for source in one.sources]
-        below.append(_digest(one.label, one.around, one.channels, one.stride, sorted(sources)))
+    first: dict[str, int] = {}
+    same: list[int] = []
+    for number, one in enumerate(graph.vertices):
+        around = one.around
+        if exported and _foldable(one):
+            around = tuple(kind for kind in around if kind != "norm")
+            # What is by itself has nothing around it.
+            around = around if len(around) > 1 else ()
+        sources = sorted(below[source] for source in one.sources)
+        below.append(_digest(one.label, around, one.channels, one.stride, sources))
+        shared = exported and one.label.startswith(("maxpool", "avgpool"))
+        same.append(first.setdefault(below[-1], number) if shared else number)
+    kept = [number for number, other in enumerate(same) if number == other]
     above: list[list[str]] = [[] for _ in graph.vertices]
-    for number in reversed(range(len(graph.vertices))):
+    for number in reversed(kept):
         mine = _digest(below[number], sorted(above[number]))
         for source in graph.vertices[number].sources:
-            above[source].append(mine)
-    return _digest(sorted(_digest(one, sorted(readers)) for one, readers in zip(below, above, strict=True)))
+            above[same[source]].append(mine)
+    return _digest(sorted(_digest(below[number], sorted(above[number])) for number in kept))
+
+
+def _foldable(vertex: Vertex) -> bool:
+    """Whether a vertex is a convolution, into whose weights a normalisation behind it can go."""
+    return "conv" in vertex.label
 
 
 def _digest(*parts: object) -> str:
@@ -76,7 +104,13 @@ def _digest(*parts: object) -> str:
 
 
 def _builds(
-    architecture: Architecture, sizes: Mapping[str, int], space: Space, vertices: Sequence[Vertex], wanted: str
+    architecture: Architecture,
+    sizes: Mapping[str, int],
+    space: Space,
+    vertices: Sequence[Vertex],
+    wanted: str,
+    *,
+    exported: bool,
 ) -> bool:
     image, classes = vertices[0], vertices[-2].channels
     assert image.channels is not None
@@ -88,14 +122,15 @@ def _builds(
             architecture, space, sizes=sizes, classes=classes, in_channels=image.channels, device="meta"
         )
         traced = trace_symbolically(network, torch.empty(2, image.channels, *image.size, device="meta"))
-        return fingerprint(coarsen(traced)) == wanted
+        return fingerprint(coarsen(traced), exported=exported) == wanted
     except (ValueError, RuntimeError, ImportFailed):
         return False
 
 
 # Readers: from the vertices of a network to architectures and sizes
 
-_MOST_CELLS = 100  # of a chain; published ones have 20
+_MOST_CELLS = 100  # of a network; published ones have 20
+_LARGEST_SUMMING = 16  # vertices of a cell of NAS-Bench-201
 
 _Reading = Iterator[tuple[Architecture, dict[str, int]]]
 
@@ -137,7 +172,8 @@ def _stacked(vertices: Sequence[Vertex], space: Space) -> _Reading:
         return
     (length,) = lengths
     labels = operations_by_label(space)
-    for count in [count for count in range(1, length + 1) if length % count == 0]:
+    most = _MOST_CELLS // len(stacks)
+    for count in [count for count in range(1, min(length, most) + 1) if length % count == 0]:
         step = length // count
         first, last = stacks[0][0], stacks[0][step]
         cell = wired(vertices, first, last, labels, projected=True)
@@ -168,7 +204,7 @@ def _summing(vertices: Sequence[Vertex], space: Space) -> _Reading:
 def _strings(vertices: Sequence[Vertex], start: int, end: int, labels: Mapping[str, str]) -> Iterator[str]:
     """Cells of NAS-Bench-201 between two sums, as their strings: all that compute the same."""
     total = vertices[end].sources
-    if vertices[end].label != "add" or len(total) != 3:
+    if vertices[end].label != "add" or len(total) != 3 or end - start > _LARGEST_SUMMING:
         return
 
     def edge(value: int, term: int) -> str | None:

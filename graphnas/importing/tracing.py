@@ -284,7 +284,6 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
-def example_images(module: nn.Module, size: Sequence[int] = (3, 224, 224)) -> Tensor:
-    """Two images of zeros for a network, in the precision of its weights."""
-    weight = next(module.parameters(), torch.empty(0))
-    return torch.zeros(2, *size, dtype=weight.dtype if weight.is_floating_point() else torch.float32)
+def precision(module: nn.Module) -> torch.dtype:
+    """The type of a network's weights, and of the images that it takes."""
+    return next((one.dtype for one in module.parameters() if one.is_floating_point()), torch.float32)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from graphnas.analysis.any_origin import (
     KnownCells,
     embed_architectures,
+    embed_cell,
     embed_network,
     points_of,
     predict_values,
@@ -15,6 +16,7 @@ from graphnas.analysis.any_origin import (
 )
 from graphnas.cell import Architecture, Cell
 from graphnas.encoders import CellAutoencoder
+from graphnas.formats.graphs import from_graphml, to_graphml
 from graphnas.importing import coarsen, macro_structure, trace
 from graphnas.spaces import Space
 from graphnas.spaces.universal import any_space
@@ -40,11 +42,34 @@ def test_a_residual_block_lies_where_the_cell_of_nasbench101_does() -> None:
     (block,) = [one for one in found if one.count == 3]
     assert block.unmapped == {}
     cell = Cell(("input", "conv3x3", "conv3x3", "output"), frozenset({(0, 1), (1, 2), (2, 3), (0, 3)}))
-    (known,) = embed_architectures(MODEL, "known", Space.load("nasbench101"), [Architecture("nasbench101", (cell,))])
+    (known,) = embed_architectures(MODEL, ["known"], Space.load("nasbench101"), [Architecture("nasbench101", (cell,))])
     assert block.cell == known.cell
     np.testing.assert_allclose(block.latent, known.latent, atol=1e-5)
-    # Blocks of a network are looked at one by one.
-    assert list(points_of(found)) == [f"mine, {one.part}" for one in found]
+    # Blocks of a network are looked at one by one, and the whole lies between them.
+    points = points_of(found)
+    assert list(points) == ["mine", *(f"mine, {one.part}" for one in found[1:])]
+    weights = [one.count * one.cell.size for one in found[1:]]
+    np.testing.assert_allclose(points["mine"], np.average([one.latent for one in found[1:]], axis=0, weights=weights))
+
+
+def test_a_block_that_is_too_large_comes_in_pieces() -> None:
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(80))
+
+        def forward(self, x: Tensor) -> Tensor:
+            total = x
+            for layer in self.layers:
+                x = torch.relu(layer(x))
+                total = total + x * x
+            return total
+
+    found = embed_network(MODEL, "dense", macro_structure(coarsen(trace(Dense(), torch.zeros(2, 4, 8, 8)))))
+    assert [one.part for one in found[:3]] == ["whole network", "block 0.0", "block 0.1"]
+    assert all(one.cell.size <= 64 and np.isfinite(one.latent).all() for one in found)
+    convolutions = sum(op.startswith("conv") for one in found[1:] for op in one.cell.ops)
+    assert convolutions == 80
 
 
 def test_what_has_no_label_is_named_and_further_inputs_count_as_the_second() -> None:
@@ -60,7 +85,8 @@ def test_what_has_no_label_is_named_and_further_inputs_count_as_the_second() -> 
 
 def test_architectures_of_several_cells_have_a_point_each() -> None:
     space = Space.load("darts")
-    found = embed_architectures(MODEL, "genotypes", space, space.sample(2, np.random.default_rng(0)))
+    names = ["genotypes 0", "genotypes 1"]
+    found = embed_architectures(MODEL, names, space, space.sample(2, np.random.default_rng(0)))
     assert [(one.source, one.part) for one in found] == [
         ("genotypes 0", "normal"),
         ("genotypes 0", "reduce"),
@@ -70,6 +96,24 @@ def test_architectures_of_several_cells_have_a_point_each() -> None:
     points = points_of(found)
     assert list(points) == ["genotypes 0", "genotypes 1"]
     np.testing.assert_allclose(points["genotypes 1"], (found[2].latent + found[3].latent) / 2)
+
+
+@pytest.mark.parametrize("name", ["nasbench101", "nasbench201", "darts"])
+def test_a_graph_with_the_names_of_a_space_is_its_cell(name: str) -> None:
+    space = Space.load(name)
+    (architecture,) = space.sample(1, np.random.default_rng(3))
+    known = embed_architectures(MODEL, ["known"], space, [architecture])[0]
+    read = embed_cell(MODEL, "read", from_graphml(to_graphml(architecture.cells[0])))
+    assert read.unmapped == {}
+    assert read.cell == known.cell
+
+
+def test_layers_are_known_by_the_names_of_other_libraries() -> None:
+    ops = ("input", "Conv3x3", "BatchNorm2d", "ReLU", "MaxPool2d", "Flatten", "Gemm", "Fft", "output")
+    edges = frozenset((number, number + 1) for number in range(len(ops) - 1))
+    found = embed_cell(MODEL, "mine", Cell(ops, edges))
+    assert found.cell.ops[2:-1] == ("conv3x3", "norm", "activation", "maxpool3x3", "linear", "other")
+    assert found.unmapped == {"Fft": 1}
 
 
 def test_known_cells_predict_what_is_near_and_say_what_is_not() -> None:

@@ -85,6 +85,7 @@ def test_sources_of_any_origin_get_neighbours_predictions_and_a_map(
     found = json.loads(result.stdout)
     parts = found["parts"]
     assert [one["source"] for one in parts if one["part"] is None] == [
+        "nets.py:residual",
         "genotypes.jsonl 0",
         "genotypes.jsonl 1",
         "graph.graphml",
@@ -112,6 +113,41 @@ def test_the_table_names_each_part_once_and_what_has_no_label(
     assert "read as other: 1 fft" in result.output
     assert result.output.count("graph.graphml") == 1
     assert (tmp_path / "points.csv").read_text().startswith("z0,z1")
+
+
+def test_architectures_of_a_file_are_told_apart_whatever_their_spaces(encoder: Path, tmp_path: Path) -> None:
+    drawn = [Space.load(name).sample(1, np.random.default_rng(0))[0] for name in ("nasbench101", "nasbench201", "enas")]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("\n".join(one.to_json() for one in drawn))
+    result = run(path, path, "--encoder", encoder, "--out", tmp_path / "points.npz", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [one["source"] for one in found["parts"]] == [f"{path} {number}" for number in range(3)]
+    assert found["rows"] == 3
+    assert [one["neighbours"][0]["space"] for one in found["parts"]] == ["nasbench101", "nasbench201", "enas"]
+
+
+def test_a_universal_encoder_serves_one_space_too(encoder: Path, tmp_path: Path) -> None:
+    cells = tmp_path / "cells.jsonl"
+    drawn = Space.load("nasbench201").sample(30, np.random.default_rng(0))
+    cells.write_text("\n".join(one.to_json() for one in drawn))
+    page = tmp_path / "map.html"
+    call = ["map", str(cells), "--out", str(page), "--encoder"]
+    result = CliRunner().invoke(app, [*call, f"{encoder}:nasbench201"])
+    assert result.exit_code == 0, result.output
+    assert page.is_file()
+    refused = CliRunner().invoke(app, [*call, str(encoder)])
+    assert refused.exit_code == 2
+    assert "serves all spaces; say which" in " ".join(refused.output.replace("│", " ").split())
+    other = CliRunner().invoke(app, [*call, "nasbench101:nasbench201"])
+    assert "nasbench101 is of nasbench101 alone" in " ".join(other.output.replace("│", " ").split())
+
+
+def test_a_network_needs_a_universal_encoder(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETWORK)
+    result = run(f"{tmp_path}/nets.py:residual", "--encoder", "nasbench101", "--out", tmp_path / "points.csv")
+    assert result.exit_code == 2
+    assert "networks go with --encoder universal" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_what_cannot_be_embedded_is_refused(encoder: Path, tmp_path: Path) -> None:

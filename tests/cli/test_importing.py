@@ -31,6 +31,10 @@ def cell():
     return build_network(architecture, space, sizes={"cells_per_stage": 1, "channels": 4})
 
 
+texts = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 4))
+double = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).double()
+
+
 @dataclass
 class Settings:
     width: int = 4
@@ -105,6 +109,16 @@ def test_what_is_no_network_is_refused(file: Path, network: str, code: int, mess
 def test_a_file_with_data_classes_is_read(file: Path) -> None:
     result = run("import", f"{file}:sized", "--input", "3x8x8")
     assert result.exit_code == 0, result.stderr
+
+
+def test_inputs_have_the_types_that_networks_take(file: Path) -> None:
+    texts = run("import", f"{file}:texts", "--input", "16:int64", "--json")
+    assert texts.exit_code == 0, texts.output
+    assert json.loads(texts.stdout)[0]["vertices"] == {"embedding": 1, "linear": 1}
+    assert run("import", f"{file}:double", "--input", "3x8x8").exit_code == 0
+    wrong = run("import", f"{file}:texts", "--input", "16:text")
+    assert wrong.exit_code == 2
+    assert "a type out of float32" in " ".join(wrong.output.replace("│", " ").split())
 
 
 def test_a_shape_is_sizes(file: Path) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from graphnas.cell import Cell
 from graphnas.importing import CoarseGraph, Macro, coarsen, macro_structure, recognise_cells, trace
+from graphnas.importing.blocks import pieces
 from graphnas.importing.segments import cuts
 from graphnas.networks import build_network
 from graphnas.spaces import Space
@@ -96,15 +97,34 @@ def test_cells_of_darts_are_recognised_in_a_part_of_their_network(layers: int) -
     assert space.hash(found.architecture) == space.hash(architecture)
 
 
-def test_a_network_of_two_inputs_is_one_block() -> None:
+def test_what_two_inputs_meet_in_is_one_block() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.one, self.other = conv(3, 8), conv(3, 8)
+            self.rest = nn.Sequential(*(BasicBlock(8, 8) for _ in range(3)))
 
         def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-            return self.one(x) + self.other(y)
+            return self.rest(self.one(x) + self.other(y))
 
     graph, macro = read(Two(), torch.zeros(2, 3, 16, 16), torch.ones(2, 3, 16, 16))
-    assert graph.cell().ops == ("input0", "input1", "conv3x3", "conv3x3", "add", "output")
-    assert len(macro.blocks) == 1
+    assert graph.cell().ops[:5] == ("input0", "input1", "conv3x3", "conv3x3", "add")
+    assert [(block.count, block.cell.size) for block in macro.blocks] == [(1, 6), (3, 5)]
+
+
+def test_a_large_cell_in_pieces_has_all_its_vertices() -> None:
+    # A chain with shortcuts over three vertices, and one over all.
+    ops = ("input", *(f"op{number}" for number in range(1, 100)), "output")
+    edges = {(number, number + 1) for number in range(100)} | {(n, n + 3) for n in range(0, 90, 3)} | {(1, 99)}
+    cut = pieces(Cell(ops, frozenset(edges)), 20)
+    inner = [op for one in cut for op in one.ops if op.startswith("op")]
+    assert inner == list(ops[1:-1])
+    assert all(one.size <= 23 for one in cut)
+    for one in cut:
+        fed = {target for _, target in one.edges}
+        feeding = {source for source, _ in one.edges}
+        first = 1 + ("input1" in one.ops)
+        assert fed >= set(range(first, one.size))
+        assert feeding >= set(range(first, one.size - 1))
+    # The shortcuts over three meet in every third vertex, where all but the longest can be cut.
+    assert sum("input1" in one.ops for one in cut) == 1

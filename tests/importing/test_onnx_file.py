@@ -70,6 +70,17 @@ def test_weights_may_be_constants(tmp_path: Path) -> None:
         read_onnx(save(tmp_path / "one.onnx", [node("Conv", "x", "y")], {}))
 
 
+def test_weights_may_be_sparse(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.onnx", [node("Conv", "x w", "y")], {"w": (4, 3, 3, 3)})
+    model = onnx.load(path)
+    del model.graph.initializer[:]
+    values = onnx.numpy_helper.from_array(np.ones(1, np.float32), "w")
+    places = onnx.numpy_helper.from_array(np.zeros(1, np.int64), "w places")
+    model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, places, [4, 3, 3, 3]))
+    onnx.save(model, path)
+    assert [one.label for one in coarsen(read_onnx(path)).vertices] == ["input", "conv3x3", "output"]
+
+
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     for content in (b"", b"\x80\x04 pickles are not read", b"\x0a\xff\xff\xff\xff\x0f"):
@@ -78,6 +89,13 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
             read_onnx(path)
     with pytest.raises(ImportFailed, match="reads 'nowhere', which comes from nowhere"):
         read_onnx(save(path, [node("Add", "x nowhere", "y")], {}))
+    with pytest.raises(ImportFailed, match=r"'twin' \(Relu\) writes 'y', which is there already"):
+        read_onnx(save(path, [node("Relu", "x", "y"), node("Relu", "x", "y", name="twin")], {}))
+    for odd in ({"group": 0}, {"group": -5}, {"kernel_shape": [2**62] * 50}, {"strides": [0, 1]}):
+        with pytest.raises(ImportFailed, match="a convolution has a kernel of"):
+            read_onnx(save(path, [node("Conv", "x w", "y", **odd)], {"w": (3, 3, 3, 3)}))
+    with pytest.raises(ImportFailed, match=r"\(MaxPool\): expected a window, but got \(-2, 2\)"):
+        read_onnx(save(path, [node("MaxPool", "x", "y", kernel_shape=[-2, 2])], {}))
     body = onnx.helper.make_graph([node("Relu", "x", "z")], "body", [], [onnx.ValueInfoProto(name="z")])
     with pytest.raises(ImportFailed, match=r"\(If\): control flow is not followed"):
         read_onnx(save(path, [node("If", "x", "y", then_branch=body, else_branch=body)], {}))

@@ -82,6 +82,73 @@ def test_both_ways_of_tracing_see_the_same(network: nn.Module) -> None:
     assert fingerprint(one) != fingerprint(coarsen(trace(Classifier(Inception(8), out=16), IMAGES)))
 
 
+class Aside(nn.Module):
+    """Work whose results are not what operators return, or that runs in another mode."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.one, self.two = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 5, padding=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.one(x)
+        if self.kind == "slice":
+            y = self.two(x)
+            x = x.clone()
+            x[:, :4] += y[:, :4]
+            return x
+        if self.kind == "gradient":
+            with torch.no_grad():
+                return self.two(x)
+        if self.kind == "autocast":
+            with torch.autocast("cpu", enabled=False):
+                return self.two(x)
+        return torch.cond(x.sum() > 0, lambda z: (torch.relu(self.two(z)),), lambda z: (self.two(z) + z,), (x,))[0]
+
+
+def test_what_works_aside_is_followed() -> None:
+    graph = coarsen(trace(Aside("slice"), IMAGES))
+    assert [one.label for one in graph.vertices[:4]] == ["input", "conv3x3", "conv5x5", "add"]
+    assert graph.mapping.unmapped == {"slice_scatter": 2}
+    for kind in ("gradient", "autocast"):
+        assert labels(Aside(kind)) == ["input", "conv3x3", "conv5x5", "output"]
+    branches = coarsen(trace(Aside("branch"), IMAGES))
+    assert sorted(one.label for one in branches.vertices) == sorted(
+        ["input", "conv3x3", "reduce", "gt", "conv5x5", "conv5x5", "add", "cond", "output"]
+    )
+    assert branches.mapping.unmapped == {"gt": 1, "cond": 1}
+
+
+class Written(nn.Module):
+    """A normalisation written out, and functions of one and of two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.one(x)
+        y = self.other(y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 1e-6))
+        return torch.where(y > 0, torch.sin(torch.exp(y)), x)
+
+
+def test_functions_are_activations_and_a_scale_by_the_mean_square_is_a_norm() -> None:
+    graph = coarsen(trace(Written(), torch.zeros(2, 8)))
+    assert graph.vertices[1].around == ("linear", "norm")
+    assert [one.label for one in graph.vertices[2:]] == ["linear", "gt", "activation", "activation", "where", "output"]
+    # What is passed over where it has one tensor is a vertex without a kind where it has several.
+    assert graph.mapping.unmapped == {"gt": 1, "where": 1}
+    assert graph.mapping.share == pytest.approx(1 - 2 / graph.mapping.operators)
+
+
+@pytest.mark.parametrize("network", [Aside("slice"), Aside("branch"), Gated(8), Classifier(BasicBlock(8, 8))])
+def test_no_operator_is_lost(network: nn.Module) -> None:
+    graph = coarsen(trace(network, IMAGES if not isinstance(network, Gated) else torch.zeros(2, 8, 16, 16)))
+    account = graph.mapping
+    placed = sum(sum(one.values()) for one in (account.vertices, account.fused, account.passed_over))
+    assert account.operators == placed
+
+
 def test_what_has_no_kind_is_named() -> None:
     class Odd(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -155,3 +222,10 @@ def test_a_long_network_takes_no_long_time() -> None:
     assert len(graph.vertices) > 3_000
     assert sum(block.count for block in macro_structure(graph).blocks) >= 1
     assert time.process_time() - clock < 20
+
+
+def test_a_dense_network_is_refused_before_it_takes_long() -> None:
+    chain = [Operator("input")]
+    chain += [Operator("concat", tuple(range(number))) for number in range(1, 1_001)]
+    with pytest.raises(ImportFailed, match="at most 500,000 edges, but got 500,500"):
+        OperatorGraph(tuple(chain))
