@@ -50,7 +50,7 @@ EncoderOption = Annotated[
     str,
     typer.Option(
         "--encoder",
-        help="Name of a trained encoder, or its folder; one of all spaces also for one, as universal:darts.",
+        help="Name or folder of a trained encoder; one for all spaces also serves one, as in universal:darts.",
     ),
 ]
 

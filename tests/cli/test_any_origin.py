@@ -124,7 +124,7 @@ def test_architectures_of_a_file_are_told_apart_whatever_their_spaces(encoder: P
     found = json.loads(result.stdout)
     assert [one["source"] for one in found["parts"]] == [f"{path} {number}" for number in range(3)]
     assert found["rows"] == 3
-    assert [one["neighbours"][0]["space"] for one in found["parts"]] == ["nasbench101", "nasbench201", "enas"]
+    assert len({json.dumps(one["neighbours"]) for one in found["parts"]}) == 3
 
 
 def test_a_universal_encoder_serves_one_space_too(encoder: Path, tmp_path: Path) -> None:
