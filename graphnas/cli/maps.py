@@ -40,7 +40,6 @@ class Plane(StrEnum):
     umap = "umap"
 
 
-_MOST_METRICS = 8  # of a table, beside the one that is queried
 _FEWEST_UMAP = 4  # architectures that have neighbours to be laid out by
 
 
@@ -174,6 +173,7 @@ def _of_table(path: str | None, model: CellAutoencoder, metric: str | None, most
 
     from graphnas.evaluate import open_table
     from graphnas.report.map_page import MapGroup
+    from graphnas.report.study_map import MOST_METRICS
 
     space = model.space
     table = open_table(space.name, path)
@@ -183,7 +183,7 @@ def _of_table(path: str | None, model: CellAutoencoder, metric: str | None, most
     rows = np.arange(len(table))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
-    chosen = list(dict.fromkeys((first, *table.report)))[: _MOST_METRICS + 1]
+    chosen = list(dict.fromkeys((first, *table.report)))[: MOST_METRICS + 1]
     metrics = {name: table.column(name)[rows].astype(np.float64) for name in chosen}
     cells = space.to_arrays(table.architectures(rows.tolist()))
     minimised = [name for name in chosen if table.is_minimized(name)]
@@ -191,48 +191,10 @@ def _of_table(path: str | None, model: CellAutoencoder, metric: str | None, most
 
 
 def _of_search(folder: Path, model: CellAutoencoder) -> MapGroup:
-    import numpy as np
-
     from graphnas import studies
-    from graphnas.report.figures import source_kind
-    from graphnas.report.map_page import MapGroup
+    from graphnas.report.study_map import group_of_study
 
-    space = model.space
     found = studies.load_space(folder)
-    if found.name != space.name:
-        raise ValueError(f"{folder}: expected a search of {space.name}, but this is one of {found.name}")
-    study = studies.resume(folder)
-    trials = [trial for trial in studies.finished(study) if "graphnas:architecture" in trial.user_attrs]
-    if not trials:
-        raise ValueError(f"{folder}: expected finished trials, but there are none")
-    values = np.array([trial.values[0] if trial.values else math.nan for trial in trials])
-    names = [f"trial {trial.number}, {source_kind(trial.user_attrs.get('graphnas:source', ''))}" for trial in trials]
-    metrics = {"value": values, "trial": np.array([float(trial.number) for trial in trials])}
-    told = [trial.user_attrs.get("graphnas:metrics", {}) for trial in trials]
-    for name in list(dict.fromkeys(name for one in told for name in one))[:_MOST_METRICS]:
-        metrics[name] = np.array([_number(one.get(name)) for one in told])
-    maximize = study.directions[0].name == "MAXIMIZE"
-    allowed = [trial.values is not None and studies.keeps_bounds(trial) for trial in trials]
-    chosen = {trial.number for trial in studies.pareto_set(study)} if len(study.directions) > 1 else set()
-    return MapGroup(
-        folder.resolve().name,
-        space.to_arrays([studies.architecture(trial) for trial in trials]),
-        metrics,
-        names,
-        _path((values if maximize else -values).tolist(), allowed),
-        [row for row, trial in enumerate(trials) if trial.number in chosen],
-    )
-
-
-def _path(values: Sequence[float], allowed: Sequence[bool]) -> list[int]:
-    """Rows of the values that are better than all before them."""
-    found, best = [], -math.inf
-    for row, (value, counts) in enumerate(zip(values, allowed, strict=True)):
-        if counts and value > best:
-            best = value
-            found.append(row)
-    return found
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+    if found.name != model.space.name:
+        raise ValueError(f"{folder}: expected a search of {model.space.name}, but this is one of {found.name}")
+    return group_of_study(studies.resume(folder), model.space, folder.resolve().name)

@@ -52,6 +52,7 @@ def map_page(
     title: str,
     note: str = "",
     axes: tuple[str, str],
+    embedded: bool = False,
 ) -> str:
     """The page.
 
@@ -63,6 +64,7 @@ def map_page(
         title: Of the page.
         note: A line below it.
         axes: What the two coordinates are.
+        embedded: Whether it is a part of another page, which has a heading and a table.
 
     Raises:
         ValueError: if there are not as many points as architectures, or too many labels.
@@ -108,8 +110,9 @@ def map_page(
     # A tag inside a string could end the script, or keep it from ending.
     data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     page = resources.files("graphnas.report").joinpath("map.html").read_text(encoding="utf-8")
-    parts_of_page = {"__TITLE__": escape(title), "__DATA__": data}
-    return re.sub("__TITLE__|__DATA__", lambda found: parts_of_page[found[0]], page)
+    kind = "embedded" if embedded else "whole"
+    parts_of_page = {"__TITLE__": escape(title), "__DATA__": data, "__KIND__": kind}
+    return re.sub("|".join(parts_of_page), lambda found: parts_of_page[found[0]], page)
 
 
 def _metric(name: str, groups: Sequence[MapGroup], counts: Sequence[int]) -> dict[str, object]:

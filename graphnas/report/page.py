@@ -25,6 +25,7 @@ from graphnas.report.figures import (
     source_colour,
     source_kind,
 )
+from graphnas.report.study_map import study_map
 
 if TYPE_CHECKING:
     from graphnas.encoders import CellAutoencoder
@@ -49,6 +50,7 @@ p.note{color:var(--soft);margin:.2rem 0 0;max-width:75ch}
 .cells figcaption span{color:var(--soft)}
 svg{max-width:100%;height:auto;display:block}
 .figure{display:flex;justify-content:center}
+iframe.map{width:100%;height:min(85vh,680px);border:0}
 .scroll{overflow-x:auto;padding:0}
 table{border-collapse:collapse;width:100%;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:.42rem .8rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
@@ -205,7 +207,8 @@ def write_report(
     for name, svg in figures.items():
         studies.write_text(folder / "figures" / f"{name}.svg", svg)
     path = folder / "report.html"
-    studies.write_text(path, _page(folder, study, space, best, figures, dict(test or {}), labels))
+    chart = study_map(study, space, encoder) if encoder is not None and best else None
+    studies.write_text(path, _page(folder, study, space, best, figures, dict(test or {}), labels, chart))
     return path
 
 
@@ -292,6 +295,7 @@ def _page(
     figures: Mapping[str, str],
     test: Mapping[str, float],
     labels: Sequence[str],
+    chart: str | None,
 ) -> str:
     trials = studies.finished(study)
     title = f"Search of {space.title}"
@@ -315,17 +319,21 @@ def _page(
             "Every dot is a trained cell, coloured by what proposed it. Ringed ones form the Pareto set: no other that "
             "keeps all bounds is better in one objective and at least equal in all.",
         ),
-        "latent": (
-            "Latent map",
-            "Two leading principal components of the encoder's latent space: random cells in grey, trials by value, "
-            "and the path of the best cell so far.",
-        ),
     }
-    for name, svg in figures.items():
-        heading, caption = captions[name]
+    for name, (heading, caption) in captions.items():
+        if name not in figures:
+            continue
+        svg = figures[name]
         sections.append(
             f'<h2>{heading}</h2><div class="card"><div class="figure">{follow_text_colour(svg)}</div>'
             f'<p class="note">{caption}</p></div>'
+        )
+    if chart is not None:
+        sections.append(
+            '<h2>Latent map</h2><iframe class="map" title="Latent map" sandbox="allow-scripts" '
+            f'srcdoc="{escape(chart)}"></iframe><p class="note">Two leading principal components of the encoder\'s '
+            "latent space: trials among random cells, the path of the best cell so far, and of several objectives the "
+            "Pareto set. Point at a cell to see it drawn; colours are those of any metric.</p>"
         )
     sections.append(_table(trials, best[0].number if best else -1, labels))
     config, environment = folder / studies.CONFIG, folder / studies.ENVIRONMENT

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 from pathlib import Path
@@ -89,6 +90,29 @@ def test_points_have_to_fit() -> None:
         map_page(space.vocabulary, space.cell_names, [group], np.zeros((2, 2)), title="", axes=("", ""))
 
 
+def pointed_at_one(page: Any, plot: Any, shown: Any) -> bool:
+    """Move the mouse over a plot until what it points at changes."""
+    box = plot.bounding_box()
+    before = shown.inner_text() if shown.count() else ""
+    for row, column in itertools.product(range(1, 20), repeat=2):
+        page.mouse.move(box["x"] + box["width"] * column / 20, box["y"] + box["height"] * row / 20)
+        if shown.count() and shown.inner_text() != before:
+            return True
+    return False
+
+
+def test_ten_thousand_architectures_take_few_megabytes() -> None:
+    space, rng = Space.load("darts"), np.random.default_rng(0)
+    cells = space.sample_arrays(10_000, rng)
+    metrics = {name: rng.random(10_000) for name in ("accuracy", "parameters", "latency")}
+    names = [f"trial {number}, acquisition" for number in range(10_000)]
+    group = MapGroup("search", cells, metrics, names)
+    page = map_page(
+        space.vocabulary, space.cell_names, [group], rng.standard_normal((10_000, 2)), title="x", axes=("", "")
+    )
+    assert len(page.encode()) < 10 * 2**20
+
+
 def test_a_browser_shows_it(tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     found = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
@@ -107,6 +131,9 @@ def test_a_browser_shows_it(tmp_path: Path) -> None:
         page.goto(path.as_uri())
         page.wait_for_selector("body[data-ready=yes]")
         assert page.locator("#count").inner_text() == "40 of 40"
+        # Somewhere there is an architecture to point at, which is then drawn.
+        assert pointed_at_one(page, page.locator("#plot"), page.locator("#side dl"))
+        assert page.locator("#side svg").count() == 2
         # A row of the table shows its architecture, both cells.
         page.locator("#table tbody tr").first.click()
         assert page.locator("#side svg").count() == 2

@@ -13,6 +13,7 @@ from optuna.trial import TrialState, create_trial
 from graphnas.cell import Architecture, Cell
 from graphnas.report import compact, draw_figures, write_report
 from graphnas.spaces import Space
+from tests.report.test_map_page import pointed_at_one
 
 VOID = {"meta", "br", "link", "img", "input"}
 
@@ -110,7 +111,7 @@ def test_the_table_sorts_and_filters_in_a_browser(tmp_path: Path, study: optuna.
     found = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
     if not found:
         pytest.skip("no chromium")
-    path = write_report(tmp_path, study, space)
+    path = write_report(tmp_path, study, space, encoder=Sizes())  # type: ignore[arg-type]
     errors: list[str] = []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(found[0]), args=["--no-sandbox"])
@@ -132,6 +133,14 @@ def test_the_table_sorts_and_filters_in_a_browser(tmp_path: Path, study: optuna.
         assert 0 < len(shown) <= len(texts)
         page.locator("input.filter").fill("nothing is called so")
         assert page.locator("table.trials tbody tr:visible").count() == 0
+        # The map is a page in the page: no table of its own, and cells are drawn when they are pointed at.
+        chart = page.frame_locator("iframe.map")
+        page.locator("iframe.map").scroll_into_view_if_needed()
+        chart.locator("body[data-ready=yes]").wait_for()
+        assert chart.locator("#count").inner_text() == "808 of 808"
+        assert not chart.locator("#table").is_visible()
+        assert pointed_at_one(page, chart.locator("#plot"), chart.locator("#side dl"))
+        assert chart.locator("#side svg").count() == 1
         browser.close()
     assert errors == []
 
