@@ -77,6 +77,27 @@ def test_a_comparison_is_printed_and_kept(tmp_path: Path) -> None:
     assert json.loads(again.stdout)["rows"] == report["rows"]
 
 
+def test_a_comparison_goes_on_with_others_and_counts_them(tmp_path: Path) -> None:
+    command = ("bench", "digits101", "--seeds", 2, "--test", 20, "--out", tmp_path)
+    first = run(*command, "--predictors", "sotl-e,macs", "--epochs", "2,6", "--json")
+    assert first.exit_code == 0, first.stderr
+    second = run(*command, "--predictors", "random-forest", "--train-sizes", "10", "--json")
+    assert second.exit_code == 0, second.stderr
+    rows = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)["rows"]
+    assert {(row["predictor"], row["train_size"], row["epochs"], row["seeds"]) for row in rows} == {
+        ("sotl-e", 0, 2, 2),
+        ("sotl-e", 0, 6, 2),
+        ("macs", 0, 0, 2),
+        ("random-forest", 10, 0, 2),
+    }
+    assert json.loads(second.stdout)["rows"] == rows
+    # In another setting others are asked about.
+    third = run(*command, "--predictors", "random-forest", "--train-sizes", "10", "--setting", "mutation", "--json")
+    assert third.exit_code == 0, third.stderr
+    (row,) = json.loads(third.stdout)["rows"]
+    assert row["measures"] != rows[-1]["measures"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -80,6 +80,16 @@ def test_a_search_asks_it(folder: Path, tmp_path: Path) -> None:
     mixed = run("surrogate", "fit", out, tmp_path / "macs", "--out", tmp_path / "mixed")
     assert mixed.exit_code == 3
     assert "expected values of one kind, but those of" in mixed.stderr
+    # What two searches found is put together, and settings are tried first.
+    more = run(*command[:4], "--sampler", "random", "--trials", 30, "--workers", 0, "--out", tmp_path / "more")
+    assert more.exit_code == 0, more.stderr
+    joined = run(
+        "surrogate", "fit", out, tmp_path / "more", "--members", 2, "--tune", 1, "--out", tmp_path / "joined", "--json"
+    )
+    assert joined.exit_code == 0, joined.stderr
+    about = json.loads((tmp_path / "joined" / "surrogate.json").read_text())["about"]
+    assert 30 < about["archive"]["trainings"] <= 35
+    assert about["archive"]["samplers"] == ["evolution", "random"]
     # And what it found can be learned from.
     again = run("surrogate", "evaluate", folder, out, "--json")
     assert again.exit_code == 0, again.stderr

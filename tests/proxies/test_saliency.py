@@ -38,6 +38,14 @@ def test_synaptic_flow_of_two_layers(network: nn.Module) -> None:
     assert synflow(network, torch.zeros(64, 1, 1, 2)) == pytest.approx(math.log(54))
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4), nn.LayerNorm([4, 6, 6])])
+def test_synflow_passes_over_normalisations(norm: nn.Module) -> None:
+    first, second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3)
+    tail = (second, nn.Flatten(), nn.Linear(32, 3))
+    images = torch.zeros(2, 1, 8, 8)
+    assert synflow(nn.Sequential(first, norm, *tail), images) == synflow(nn.Sequential(first, *tail), images)
+
+
 def test_snip_of_two_layers(network: nn.Module) -> None:
     # Units: 1 - 4 = -3, rectified to 0, and 3 + 1 = 4; logits 8 and 16. The derivatives of the loss by the logits are
     # p - (1, 0) with p = softmax = (1, e^8) / (1 + e^8): -q and q, where q = e^8 / (1 + e^8).
