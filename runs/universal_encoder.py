@@ -49,6 +49,8 @@ FloatArray = NDArray[np.float64]
 
 BATCHES = {"nasbench101": 256, "nasbench201": 128, "darts": 192, "enas": 192}
 GRAPHS, GRAPH_BATCH = 50_000, 64
+# Random graphs say far more than fits into a latent; at full weight their loss is most of all.
+GRAPH_WEIGHT = 0.1
 MEASURED = 1_000  # architectures that are reconstructed
 LABELS = (100, 1_000)
 RANKED = ("nasbench101", "nasbench201", "enas")
@@ -77,7 +79,15 @@ def train(minutes: float, threads: int, seed: int, out: Path, screen: Console) -
         parts.append(Part(space, canonical, batch, targets=log_costs(space, split.train), validation=kept))
     graphs = any_space()
     drawn = random_graphs(graphs, GRAPHS + 200, np.random.default_rng(seed))
-    parts.append(Part(graphs, drawn.take(slice(200, None)), GRAPH_BATCH, validation=drawn.take(slice(0, 200))))
+    parts.append(
+        Part(
+            graphs,
+            drawn.take(slice(200, None)),
+            GRAPH_BATCH,
+            validation=drawn.take(slice(0, 200)),
+            weight=GRAPH_WEIGHT,
+        )
+    )
     model = CellAutoencoder.for_space(graphs, kind="universal", seed=seed)
     history = fit_universal(
         model,
@@ -97,7 +107,12 @@ def train(minutes: float, threads: int, seed: int, out: Path, screen: Console) -
         "cells": sum(part.arrays.n for part in parts),
         "seed": seed,
         "steps": int(history[-1]["step"]),
-        "settings": {"minutes": minutes, "threads": threads, "batches": {**BATCHES, graphs.name: GRAPH_BATCH}},
+        "settings": {
+            "minutes": minutes,
+            "threads": threads,
+            "batches": {**BATCHES, graphs.name: GRAPH_BATCH},
+            "graph_weight": GRAPH_WEIGHT,
+        },
         "cpu_seconds": time.process_time() - began,
         "environment": studies.environment(seed),
         "history": history[:: max(len(history) // 100, 1)],

@@ -40,6 +40,8 @@ class Part:
     """`n x t` further label-free statistics of its cells, as `fit` takes them."""
     validation: CellArrays | None = None
     """Architectures whose reconstruction is reported with the progress."""
+    weight: float = 1.0
+    """Of its loss among those of all spaces."""
 
 
 class _Batch(NamedTuple):
@@ -60,18 +62,27 @@ class UniversalObjective(nn.Module):
         recipes: Weights of the terms in each space.
         targets: Numbers of each space's own targets, and last of the shared ones.
         shared: Weight of the shared targets' error.
+        weights: Of the spaces' losses.
     """
 
+    weights: Tensor
+
     def __init__(
-        self, models: Sequence[CellAutoencoder], recipes: Sequence[Recipe], targets: Sequence[int], shared: float
+        self,
+        models: Sequence[CellAutoencoder],
+        recipes: Sequence[Recipe],
+        targets: Sequence[int],
+        shared: float,
+        weights: Sequence[float],
     ) -> None:
         super().__init__()
+        self.register_buffer("weights", torch.tensor(weights) / sum(weights), persistent=False)
         self.parts = nn.ModuleList(map(Objective, models, recipes, targets[:-1]))
         self.head = nn.Linear(models[0].cell_dim, targets[-1])
         self.shared = shared
 
     def forward(self, batches: Sequence[_Batch], warm: Tensor) -> Tensor:
-        """`TERMS`, the mean over spaces; the auxiliary error is that of the shared targets.
+        """`TERMS`: the weighted loss, and means over spaces; the auxiliary error is that of the shared targets.
 
         Args:
             batches: Of each space.
@@ -83,7 +94,7 @@ class UniversalObjective(nn.Module):
             error = (self.head(z) - shared).square().sum(-1).mean()
             totals.append(total + self.shared * error)
             parts.append(torch.cat([terms[:2], error.detach()[None], terms[3:], terms.new_zeros(1)]))
-        return torch.cat([torch.stack(totals).mean()[None], torch.stack(parts).mean(0)])
+        return torch.cat([(self.weights * torch.stack(totals)).sum()[None], torch.stack(parts).mean(0)])
 
 
 def fit_universal(
@@ -119,13 +130,15 @@ def fit_universal(
         What was passed to `progress`, call by call.
 
     Raises:
-        ValueError: if the model is not universal, there are no parts, one has fewer cells than its batch, or the
-            checkpoint is damaged or of another fit.
+        ValueError: if the model is not universal, there are no parts, one has fewer cells than its batch or no weight,
+            or the checkpoint is damaged or of another fit.
         CollapseError: if fewer than two latent units are active at the end.
         FloatingPointError: if the loss is not finite.
     """
     if not parts or any(not 1 <= part.batch_size <= part.arrays.n for part in parts):
         raise ValueError("Expected one part or more, each of as many cells as a batch or more")
+    if any(not part.weight > 0 for part in parts):
+        raise ValueError(f"Expected weights above 0, but got {[part.weight for part in parts]}")
     check_budget(steps, report_every, minutes)
     models = [model.bound_to(part.space) for part in parts]
     recipes = [Recipe.for_space(part.space) for part in parts]
@@ -140,7 +153,7 @@ def fit_universal(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         counts = [*(one.shape[1] for one in wanted), common[0].shape[1]]
-        objective = UniversalObjective(models, recipes, counts, shared).train()
+        objective = UniversalObjective(models, recipes, counts, shared, [part.weight for part in parts]).train()
     recipe = recipes[0]
     optimizer = torch.optim.Adam(objective.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
     batches = [Batches(part.arrays.n, part.batch_size, seed) for part in parts]
@@ -155,6 +168,7 @@ def fit_universal(
             "targets": digest_of(*wanted, *common),
             "weights": digest_of(*model.state_dict().values()),
             "batches": [part.batch_size for part in parts],
+            "parts": [part.weight for part in parts],
             "recipes": [asdict(one) for one in recipes],
             "shared": shared,
             "seed": seed,

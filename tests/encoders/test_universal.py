@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,17 @@ def test_only_a_universal_model_can_be_bound() -> None:
 def test_a_part_needs_as_many_cells_as_its_batch() -> None:
     with pytest.raises(ValueError, match="as many cells as a batch"):
         fit_universal(small_model(), [Part(ANY, random_graphs(ANY, 3, np.random.default_rng(0)), 4)])
+    with pytest.raises(ValueError, match=r"Expected weights above 0, but got \[0.0\]"):
+        fit_universal(small_model(), [Part(ANY, random_graphs(ANY, 5, np.random.default_rng(0)), 4, weight=0.0)])
+
+
+@pytest.mark.slow
+def test_what_weighs_more_is_learnt_first() -> None:
+    left = []
+    for weights in ((1.0, 0.01), (0.01, 1.0)):
+        model = small_model()
+        given = [replace(part, weight=weight) for part, weight in zip(parts()[1:3], weights, strict=True)]
+        fit_universal(model, given, steps=60)
+        left.append([nats(model, part) for part in given])
+    assert left[0][0] < left[1][0]
+    assert left[0][1] > left[1][1]
