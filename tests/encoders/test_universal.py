@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from graphnas.encoders import CellAutoencoder, fit
 from graphnas.encoders.fitting import reconstruction
 from graphnas.encoders.objective import Recipe
+from graphnas.encoders.prior import CollapseError
 from graphnas.encoders.universal_fitting import Part, fit_universal
 from graphnas.spaces import Space
 from graphnas.spaces.universal import UNIVERSAL, any_space, random_graphs
@@ -142,7 +144,9 @@ def test_what_weighs_more_is_learnt_first() -> None:
     for weights in ((1.0, 0.01), (0.01, 1.0)):
         model = small_model()
         given = [replace(part, weight=weight) for part, weight in zip(parts()[1:3], weights, strict=True)]
-        fit_universal(model, given, steps=60)
+        # So short a fit does not use its latent space yet.
+        with contextlib.suppress(CollapseError):
+            fit_universal(model, given, steps=60)
         left.append([nats(model, part) for part in given])
     assert left[0][0] < left[1][0]
     assert left[0][1] > left[1][1]
