@@ -22,7 +22,7 @@ def grad_norm(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         images: `b` standardised images.
         labels: `b` class numbers.
     """
-    weights, gradients = _gradients(copy.deepcopy(network), images, labels)
+    weights, gradients = _gradients(unfrozen(network), images, labels)
     del weights
     return float(torch.stack([gradient.norm() for gradient in gradients]).sum())
 
@@ -37,7 +37,7 @@ def snip(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         images: As in `grad_norm`.
         labels: As in `grad_norm`.
     """
-    weights, gradients = _gradients(copy.deepcopy(network), images, labels)
+    weights, gradients = _gradients(unfrozen(network), images, labels)
     return float(_products(weights, gradients).abs().sum())
 
 
@@ -49,7 +49,7 @@ def grasp(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         images: As in `grad_norm`.
         labels: As in `grad_norm`.
     """
-    network = copy.deepcopy(network)
+    network = unfrozen(network)
     weights = _weights(network)
     loss = F.cross_entropy(network.train()(images), labels)
     gradients = _filled(torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True), weights)
@@ -69,7 +69,7 @@ def fisher(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         images: As in `grad_norm`.
         labels: As in `grad_norm`.
     """
-    network = copy.deepcopy(network)
+    network = unfrozen(network)
     outputs: list[Tensor] = []
     for layer in _layers(network):
         layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
@@ -94,7 +94,7 @@ def synflow(network: nn.Module, images: Tensor) -> float:
         network: As in `grad_norm`.
         images: As in `grad_norm`; only their shape counts.
     """
-    network = copy.deepcopy(network).double().eval()
+    network = unfrozen(network).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
@@ -108,6 +108,11 @@ def synflow(network: nn.Module, images: Tensor) -> float:
 
 
 _NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+def unfrozen(network: nn.Module) -> nn.Module:
+    """A copy of a network all of whose weights have gradients, whichever are to be trained."""
+    return copy.deepcopy(network).requires_grad_(True)
 
 
 def _layers(network: nn.Module) -> list[nn.Conv2d | nn.Linear]:

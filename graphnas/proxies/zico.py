@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from graphnas.proxies.saliency import unfrozen
 
 _MINIBATCHES = 2
 
@@ -22,7 +22,7 @@ def zico(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         images: `b` standardised images, which are parted into two minibatches.
         labels: `b` class numbers.
     """
-    network = copy.deepcopy(network).train()
+    network = unfrozen(network).train()
     weights = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     batches = zip(images.chunk(_MINIBATCHES), labels.chunk(_MINIBATCHES), strict=True)
     found = [

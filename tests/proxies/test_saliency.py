@@ -117,3 +117,7 @@ def test_networks_stay_as_they_are(name: str, measure: Callable[[nn.Module, Tens
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(layer._forward_hooks for layer in network.modules())
     assert measure(network, images, torch.tensor([0, 1, 2, 3])) == score
+    # Which weights are to be trained makes no difference.
+    network.requires_grad_(False)
+    assert measure(network, images, torch.tensor([0, 1, 2, 3])) == score
+    assert not any(parameter.requires_grad for parameter in network.parameters())
