@@ -49,8 +49,6 @@ FloatArray = NDArray[np.float64]
 
 BATCHES = {"nasbench101": 256, "nasbench201": 128, "darts": 192, "enas": 192}
 GRAPHS, GRAPH_BATCH = 50_000, 64
-# Random graphs say far more than fits into a latent; at full weight their loss is most of all.
-GRAPH_WEIGHT = 0.1
 MEASURED = 1_000  # architectures that are reconstructed
 LABELS = (100, 1_000)
 RANKED = ("nasbench101", "nasbench201", "enas")
@@ -66,8 +64,9 @@ DOMAINS = {
 }
 
 
-def train(minutes: float, threads: int, seed: int, out: Path, screen: Console) -> None:
+def train(args: argparse.Namespace, screen: Console) -> None:
     """Fit and write the encoder."""
+    minutes, threads, seed, out = args.minutes, args.threads, args.seed, args.encoder
     torch.set_num_threads(threads)
     began = time.process_time()
     parts = []
@@ -85,10 +84,14 @@ def train(minutes: float, threads: int, seed: int, out: Path, screen: Console) -
             drawn.take(slice(200, None)),
             GRAPH_BATCH,
             validation=drawn.take(slice(0, 200)),
-            weight=GRAPH_WEIGHT,
+            weight=args.graph_weight,
         )
     )
-    model = CellAutoencoder.for_space(graphs, kind="universal", seed=seed)
+    model = (
+        CellAutoencoder.for_space(graphs, kind="universal", seed=seed)
+        if args.start is None
+        else CellAutoencoder.from_pretrained(args.start)
+    )
     history = fit_universal(
         model,
         parts,
@@ -111,7 +114,8 @@ def train(minutes: float, threads: int, seed: int, out: Path, screen: Console) -
             "minutes": minutes,
             "threads": threads,
             "batches": {**BATCHES, graphs.name: GRAPH_BATCH},
-            "graph_weight": GRAPH_WEIGHT,
+            "graph_weight": args.graph_weight,
+            "start": None if args.start is None else str(args.start),
         },
         "cpu_seconds": time.process_time() - began,
         "environment": studies.environment(seed),
@@ -273,12 +277,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the training")
+    parser.add_argument("--start", type=Path, help="folder of a universal encoder whose training goes on")
+    parser.add_argument(
+        "--graph-weight",
+        type=float,
+        default=0.1,
+        help="of random graphs' loss, which says far more than fits into a latent: at weight 1 it is most of all",
+    )
     parser.add_argument("--encoder", type=Path, default=Path("encoders/universal"))
     parser.add_argument("--out", type=Path, help="runs/results/universal_PART.json if not given")
     args = parser.parse_args()
     screen = Console(stderr=True)
     if args.part == "train":
-        train(args.minutes, args.threads, args.seed, args.encoder, screen)
+        train(args, screen)
         return
     torch.set_num_threads(1)
     name = {"measure": "universal_encoder", "transfer": "universal_transfer"}[args.part]
