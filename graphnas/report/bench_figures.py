@@ -16,6 +16,7 @@ from graphnas.report.figures import INK, new_axes, outside_legend, to_svg
 
 FloatArray = NDArray[np.float64]
 
+_NOTHING = 1e-4  # seconds that nobody counts
 _COLOURS = (
     "#d1722a",
     "#2f6fb7",
@@ -173,14 +174,15 @@ def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str = "", measure: st
         rows: From `bench.prediction.summarise`.
         unit: Of the budgets, behind a comma; none where they are in seconds.
         measure: By which predictors are compared.
-        cells: Budgets on each axis, evenly spread on a logarithmic scale from the cheapest to the dearest predictor.
+        cells: Budgets on each axis, evenly spread on a logarithmic scale from the cheapest to the dearest predictor;
+            the first two are none, where one costs nothing.
 
     Returns:
         An SVG document. The stronger a colour, the better the best; wide regions have its name.
     """
     from graphnas.bench.prediction import best_by_budget
 
-    budgets = [_spread([max(row[axis], 1e-4) for row in rows], cells) for axis in ("initialisation", "query")]
+    budgets = [_spread([row[axis] for row in rows], cells) for axis in ("initialisation", "query")]
     table = best_by_budget(rows, *budgets, measure=measure)
     names = list(dict.fromkeys(row["predictor"] for row in rows))
     shown = [name for name in names if any(one is not None and one[0] == name for line in table for one in line)]
@@ -217,15 +219,21 @@ def budget_map(rows: Sequence[Mapping[str, Any]], *, unit: str = "", measure: st
 
 
 def _spread(values: Sequence[float], n: int) -> FloatArray:
-    return np.geomspace(min(values), max(max(values), 1.01 * min(values)), n) * 1.000001
+    """Budgets from the least cost to the largest; two of none first if some cost nothing."""
+    costs = [value for value in values if value > _NOTHING]
+    free = 2 if costs and len(costs) < len(values) else 0
+    low, high = (min(costs), max(costs)) if costs else (1.0, 1.0)
+    return np.concatenate([np.full(free, _NOTHING), np.geomspace(low, max(high, 1.01 * low), n - free) * 1.000001])
 
 
 def _span(seconds: float) -> str:
     """Seconds as people say them."""
+    if seconds <= _NOTHING:
+        return "none"
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         if seconds >= size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds * 1000:.2g} ms"
+            return f"{float(f'{seconds / size:.2g}'):g} {unit}"
+    return f"{float(f'{seconds * 1000:.2g}'):g} ms"
 
 
 def _apart(n: int) -> list[str]:
