@@ -18,7 +18,14 @@ from graphnas.importing import Macro
 from graphnas.importing.blocks import pieces
 from graphnas.importing.operators import kind_of
 from graphnas.spaces import Space
-from graphnas.spaces.universal import UNIVERSAL, computed, universal_arrays, universal_codes, universal_label
+from graphnas.spaces.universal import (
+    UNIVERSAL,
+    computed,
+    grouped,
+    universal_arrays,
+    universal_codes,
+    universal_label,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -161,7 +168,7 @@ def embed_architectures(
 def _latents(model: CellAutoencoder, cells: Sequence[Cell]) -> FloatArray:
     if not cells:
         return np.zeros((0, model.cell_dim))
-    return model.encode_read(to_arrays(cells, UNIVERSAL))[0].double().cpu().numpy()
+    return model.encode_read(grouped(to_arrays(cells, UNIVERSAL)))[0].double().cpu().numpy()
 
 
 def points_of(embedded: Sequence[Embedded]) -> dict[str, FloatArray]:

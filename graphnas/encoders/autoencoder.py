@@ -113,6 +113,9 @@ class CellAutoencoder(nn.Module):
         self.encoder, self.decoder, self.performance, self.space = encoder, decoder, performance, space
         self.codes = universal_codes(space) if universal else None
         """The code of each of the space's labels in a universal model's vocabulary; None of any other model."""
+        # Cells are derived in the order in which they are read, unless labels that are read alike would be mixed up.
+        alike = self.codes is not None and len(set(self.codes.tolist())) < len(self.codes)
+        self._labels = None if self.codes is None or alike else [UNIVERSAL[code] for code in self.codes]
         self.cell_dim = int(encoder.settings["latent_dim"])
         """Latent dimension of one cell."""
         self.latent_dim = self.cell_dim * len(space.cell_names)
@@ -244,7 +247,7 @@ class CellAutoencoder(nn.Module):
             ValueError: if an operation is not in the vocabulary.
         """
         given = architectures if isinstance(architectures, CellArrays) else self.space.to_arrays(architectures)
-        return self.space.topology.canonical(given)
+        return self.space.topology.canonical(given, self._labels)
 
     def read(self, arrays: CellArrays) -> CellArrays:
         """Canonical cells as the encoder reads them."""

@@ -61,7 +61,7 @@ class ChainTopology(FixedTopology):
         """The cells as they are: nothing can be ignored and the order is forced."""
         return arrays
 
-    def canonical(self, arrays: CellArrays) -> CellArrays:
+    def canonical(self, arrays: CellArrays, labels: Sequence[str] | None = None) -> CellArrays:
         """The cells as they are."""
         return arrays
 

@@ -90,7 +90,7 @@ class CompleteTopology(FixedTopology):
         result.ops[rows, :v], result.adjacency[rows, :v, :v] = ordered.ops, ordered.adjacency
         return result
 
-    def canonical(self, arrays: CellArrays) -> CellArrays:
+    def canonical(self, arrays: CellArrays, labels: Sequence[str] | None = None) -> CellArrays:
         """The simplified cells: the order of the edges leaves no choice."""
         return self.simplify(arrays)
 

@@ -102,9 +102,9 @@ class DagTopology(Topology):
         """Prune the cells if the space does."""
         return prune_arrays(arrays) if self.prune else arrays
 
-    def canonical(self, arrays: CellArrays) -> CellArrays:
+    def canonical(self, arrays: CellArrays, labels: Sequence[str] | None = None) -> CellArrays:
         """Simplified cells in canonical order, which is topological and hence that of a derivation."""
-        return canonical_arrays(self.simplify(arrays), self.vocabulary)
+        return canonical_arrays(self.simplify(arrays), labels or self.vocabulary)
 
     def is_legal(self, arrays: CellArrays) -> BoolArray:
         """Whether each simplified cell is connected and within the limits."""

@@ -114,9 +114,9 @@ class InDegreeTopology(FixedTopology):
         """Put the vertices into node order, operations before their sum and sorted by their states."""
         return self._laid_out(arrays, np.broadcast_to(np.arange(arrays.ops.shape[1]), arrays.ops.shape))
 
-    def canonical(self, arrays: CellArrays) -> CellArrays:
+    def canonical(self, arrays: CellArrays, labels: Sequence[str] | None = None) -> CellArrays:
         """The same with nodes in the canonical order of their sums."""
-        order = canonical_order(vocabulary_labels(arrays, self.vocabulary), arrays.adjacency, arrays.size)
+        order = canonical_order(vocabulary_labels(arrays, labels or self.vocabulary), arrays.adjacency, arrays.size)
         return self._laid_out(arrays, np.argsort(order, axis=1))
 
     def _laid_out(self, arrays: CellArrays, place: NDArray[np.int64]) -> CellArrays:

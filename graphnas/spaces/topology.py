@@ -103,8 +103,13 @@ class Topology(ABC):
         """
 
     @abstractmethod
-    def canonical(self, arrays: CellArrays) -> CellArrays:
-        """One simplified member for each class of isomorphic legal cells."""
+    def canonical(self, arrays: CellArrays, labels: Sequence[str] | None = None) -> CellArrays:
+        """One simplified member for each class of isomorphic legal cells.
+
+        Args:
+            arrays: The cells.
+            labels: Other names of the vocabulary's labels, by which vertices are put in order where that is open.
+        """
 
     @abstractmethod
     def is_legal(self, arrays: CellArrays) -> BoolArray:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import OUTPUT, CellArrays, canonical_arrays, is_input, prune_arrays
+from graphnas.cell import OUTPUT, CellArrays, canonical_arrays, is_input, prune_arrays, reorder_arrays
 from graphnas.content import content_folder
 from graphnas.spaces.dag import DagTopology
 from graphnas.spaces.file import SpaceFile
@@ -114,7 +114,9 @@ def _name_of(label: str, operations: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def universal_arrays(space: Space, arrays: CellArrays) -> CellArrays:
-    """Cells of a space over `UNIVERSAL`, in canonical order.
+    """Cells of a space over `UNIVERSAL`, in canonical order, but that what a sum alone reads stands right before it.
+
+    So the cells of a space which writes sums as vertices are in the order in which it derives them.
 
     Args:
         space: Theirs; its cells have at most two inputs.
@@ -127,7 +129,7 @@ def universal_arrays(space: Space, arrays: CellArrays) -> CellArrays:
     relabelled = CellArrays(codes, arrays.adjacency, arrays.size)
     if len(space.topology.inputs) < _INPUTS:
         relabelled = _with_second_input(relabelled)
-    return canonical_arrays(relabelled, UNIVERSAL)
+    return grouped(canonical_arrays(relabelled, UNIVERSAL))
 
 
 def computed(arrays: CellArrays) -> CellArrays:
@@ -159,6 +161,22 @@ def computed(arrays: CellArrays) -> CellArrays:
         part[gone, vertex, :] = False
         edges[here] = part
     return canonical_arrays(prune_arrays(CellArrays(ops, edges, arrays.size), inputs=_INPUTS), UNIVERSAL)
+
+
+def grouped(arrays: CellArrays) -> CellArrays:
+    """Cells in canonical order with each vertex that a sum alone reads right before this sum, by what feeds it.
+
+    The order stays topological: whatever feeds such a vertex is read by it, and so stands before the sum and is not
+    moved behind it.
+    """
+    v = arrays.ops.shape[1]
+    place = np.arange(v)
+    sums = arrays.ops == _CODE["add"]
+    reader = arrays.adjacency.argmax(2)
+    moved = (arrays.adjacency.sum(2) == 1) & np.take_along_axis(sums, reader, 1) & ~sums & (place >= _INPUTS)
+    last_source = v - 1 - arrays.adjacency[:, ::-1].argmax(1)
+    key = np.where(moved, reader, place) * (v + 1) + np.where(moved, last_source, v)
+    return reorder_arrays(arrays, np.argsort(key, axis=1, kind="stable"))
 
 
 def _with_second_input(arrays: CellArrays) -> CellArrays:

@@ -115,6 +115,19 @@ def test_fine_tuned_in_one_space_it_is_saved_with_that_space(tmp_path: Path) -> 
     assert again.decode(z) == model.decode(z)
 
 
+@pytest.mark.parametrize("name", ["nasbench101", "darts", "enas"])
+def test_cells_are_derived_in_the_order_in_which_they_are_read(name: str) -> None:
+    space = Space.load(name)
+    model = small_model().bound_to(space)
+    arrays = model.arrays(space.sample_arrays(100, np.random.default_rng(0)))
+    read = model.read(arrays).ops
+    assert model.codes is not None
+    # A second input that feeds nothing is not derived.
+    read = np.delete(read, 1, axis=1) if len(space.topology.inputs) == 1 else read
+    np.testing.assert_array_equal(read, np.append(model.codes, -1)[arrays.ops])
+    assert space.hashes(arrays) == space.hashes(space.topology.canonical(arrays))
+
+
 def test_decoding_into_another_space() -> None:
     model, darts = small_model(), Space.load("darts")
     z = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import relabelled
 
-from graphnas.cell import Cell, from_arrays, to_arrays
+from graphnas.cell import Cell, canonical_arrays, from_arrays, to_arrays
 from graphnas.spaces import Space
 from graphnas.spaces.universal import (
     MOST_VERTICES,
     UNIVERSAL,
     any_space,
     computed,
+    grouped,
     random_graphs,
     universal_arrays,
     universal_codes,
@@ -123,6 +124,24 @@ def test_the_form_does_not_depend_on_how_a_cell_is_numbered(name: str, seed: int
     (architecture,) = space.sample(1, rng)
     moved = [relabelled(cell, rng) for cell in architecture.cells]
     assert universal(space, *moved) == universal(space, *architecture.cells)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_what_a_sum_alone_reads_stands_before_it(seed: int) -> None:
+    space = any_space(12)
+    ordered = universal_arrays(space, random_graphs(space, 20, np.random.default_rng(seed)))
+    canonical = canonical_arrays(ordered, UNIVERSAL)
+    again = grouped(canonical)
+    np.testing.assert_array_equal(again.ops, ordered.ops)
+    np.testing.assert_array_equal(again.adjacency, ordered.adjacency)
+    assert not np.tril(ordered.adjacency).any()  # edges run forward
+    for cell in from_arrays(ordered, UNIVERSAL):
+        for vertex, op in enumerate(cell.ops):
+            readers = [reader for source, reader in cell.edges if source == vertex]
+            if len(readers) == 1 and cell.ops[readers[0]] == "add" and op != "add" and vertex >= 2:
+                between = cell.ops[vertex + 1 : readers[0]]
+                assert all((other, readers[0]) in cell.edges for other in range(vertex + 1, readers[0])), between
 
 
 def test_random_graphs_are_legal_connected_and_of_all_sizes() -> None:
