@@ -21,6 +21,7 @@ _UNITS = (*_CONVOLUTIONS, "linear")  # what takes in normalisations and activati
 _JOINS = ("add", "mul", "concat", "matmul", "attention")  # and these those after them
 _ELEMENTWISE = ("add", "mul")
 _ENDS = ("input", "output")
+_ALIKE = ("type_as", "view_as", "reshape_as", "expand_as")  # what takes form or type alone from a second tensor
 _STATISTIC = ("activation", "reduce")  # what the scale of a normalisation is computed by
 
 
@@ -160,6 +161,8 @@ def _without_views(
         if not live[number]:
             continue
         sources = [through[source] for source in one.sources if live[source]]
+        if one.origin in _ALIKE and live[one.sources[0]]:
+            sources = sources[:1]
         single = len(set(sources)) == 1
         affine = one.kind in _ELEMENTWISE and len(sources) == 1
         if sources and single and (one.kind == "view" or affine):
