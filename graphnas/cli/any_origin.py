@@ -77,6 +77,8 @@ def embed_any(
 
 def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
     """What is said of an architecture or of a block of a network; neighbours are to come."""
+    from graphnas.analysis.any_origin import WHOLE
+
     first, unmapped = parts[0], Counter[str]()
     for one in parts:
         unmapped.update(one.unmapped)
@@ -84,7 +86,7 @@ def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
         "source": first.source,
         "part": first.part if first.whole != first.source else None,
         "count": first.count,
-        "vertices": sum(one.cell.size for one in parts),
+        "vertices": None if first.part == WHOLE else sum(one.cell.size for one in parts),
         "unmapped": dict(unmapped),
         "neighbours": [],
     }
@@ -193,7 +195,7 @@ def _show(records: Sequence[dict[str, Any]], predict: str | None) -> None:
     columns += ["distance", "space", *(["value"] if predict else []), "nearest known"]
     rows: list[tuple[str, ...]] = []
     for record in records:
-        about = [record["source"], record["part"] or "", str(record["count"]), str(record["vertices"])]
+        about = [record["source"], record["part"] or "", str(record["count"]), str(record["vertices"] or "")]
         if predict is not None:
             one = record["predicted"]
             mark = "?" if one["distance"] > _FAR else ""
