@@ -19,6 +19,7 @@ from graphnas.cli.console import (
     open_space,
     print_json,
     print_table,
+    progress_lines,
     set_threads,
     writing,
 )
@@ -91,7 +92,14 @@ def fit(
     try:
         settings: dict[str, Any] = {}
         if tuning:
-            settings = tune(archive, kind=model, trials=tuning, seed=seed)
+            with progress_lines(lambda best: f"tuning: best rank correlation {best:.3f}") as show:
+                settings = tune(
+                    archive,
+                    kind=model,
+                    trials=tuning,
+                    seed=seed,
+                    progress=lambda done, best: show(best, done, tuning),
+                )
         metrics, told = held_out(archive, kind=model, settings=settings, seed=seed, members=members)
         left_out = leave_one_sampler_out(archive, kind=model, settings=settings, seed=seed, members=members)
         surrogate = fit_surrogate(

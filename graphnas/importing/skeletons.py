@@ -41,7 +41,7 @@ class Recognised:
 def recognise_network(graph: CoarseGraph, spaces: Sequence[Space]) -> Recognised | None:
     """The architecture that a network was built from; None if no space builds one like it.
 
-    A network none of whose convolutions is followed by a normalisation is compared as exporters write it; of several
+    A network whose first convolution is not followed by a normalisation is compared as exporters write it; of several
     architectures that compute the same it is one.
 
     Args:
@@ -52,7 +52,8 @@ def recognise_network(graph: CoarseGraph, spaces: Sequence[Space]) -> Recognised
     ends = len(vertices) > 4 and vertices[0].label == "input" and vertices[-2].label == "linear"
     if not ends or vertices[0].channels is None or vertices[0].size is None or vertices[-2].channels is None:
         return None
-    normalised = any("norm" in one.around and _foldable(one) for one in vertices)
+    stem = next((one for one in vertices if _foldable(one)), None)
+    normalised = stem is not None and "norm" in stem.around
     wanted = fingerprint(graph, exported=not normalised)
     for space in spaces:
         read = _READERS.get(str(space.network.get("skeleton", "stacked")))
@@ -122,6 +123,10 @@ def _builds(
             architecture, space, sizes=sizes, classes=classes, in_channels=image.channels, device="meta"
         )
         traced = trace_symbolically(network, torch.empty(2, image.channels, *image.size, device="meta"))
+        if exported:
+            # What is always zero depends on no input, and exporters write none of what is computed of it.
+            operators = (replace(one, sources=()) if one.kind == "zeros" else one for one in traced.operators)
+            traced = replace(traced, operators=tuple(operators))
         return fingerprint(coarsen(traced), exported=exported) == wanted
     except (ValueError, RuntimeError, ImportFailed):
         return False
@@ -187,27 +192,28 @@ def _summing(vertices: Sequence[Vertex], space: Space) -> _Reading:
     places = cuts(vertices)
     if len(places) < 4 or vertices[places[1]].label != "conv3x3" or vertices[places[-3]].label != "global_pool":
         return
-    cells = places[1:-3]
-    if vertices[cells[-1]].label == "norm":
-        cells = cells[:-1]
-    if len(cells) < 2 or len(cells) % 3:
-        return
-    # Each stage but the first begins with the sum of a residual block.
+    # The first stage ends where the first residual block halves the image.
+    halved = next((one.sources[0] for one in vertices if one.label == "avgpool2x2" and one.stride == 2), None)
     channels = vertices[places[1]].channels
-    if channels is None:
+    if channels is None or halved not in places:
         return
-    sizes = {"cells_per_stage": len(cells) // 3 - 1, "channels": channels}
-    for text in _strings(vertices, cells[0], cells[1], operations_by_label(space)):
-        yield Architecture(space.name, (from_string(text),)), sizes
+    stage = places[1 : places.index(halved) + 1]
+    length, labels, tried = len(stage) - 1, operations_by_label(space), set()
+    for count in [count for count in range(1, max(length, 1) + 1) if length % count == 0]:
+        for text in _strings(vertices, stage[0], stage[length // count], labels):
+            architecture = Architecture(space.name, (from_string(text),))
+            if (key := (count, space.hash(architecture))) not in tried:
+                tried.add(key)
+                yield architecture, {"cells_per_stage": count, "channels": channels}
 
 
 def _strings(vertices: Sequence[Vertex], start: int, end: int, labels: Mapping[str, str]) -> Iterator[str]:
-    """Cells of NAS-Bench-201 between two sums, as their strings: all that compute the same."""
-    total = vertices[end].sources
-    if vertices[end].label != "add" or len(total) != 3 or end - start > _LARGEST_SUMMING:
+    """Cells of NAS-Bench-201 that make one vertex of another, as their strings: all that compute the same."""
+    if end - start > _LARGEST_SUMMING:
         return
+    inner = range(start + 1, end + 1)
 
-    def edge(value: int, term: int) -> str | None:
+    def edge(value: int | None, term: int) -> str | None:
         """The operation that makes a term of a value."""
         one = vertices[term]
         if term == value:
@@ -216,16 +222,25 @@ def _strings(vertices: Sequence[Vertex], start: int, end: int, labels: Mapping[s
             return None
         return "none" if one.label == "zeros" else labels.get(one.label)
 
-    inner = range(start + 1, end)
-    firsts = [(start, "skip_connect"), *((one, edge(start, one)) for one in inner)]
-    seconds = [one for one in inner if vertices[one].label == "add" and len(vertices[one].sources) == 2]
-    for (first, op01), second in itertools.product(firsts, seconds):
-        near, far = vertices[second].sources
-        ops = (op01, edge(start, near), edge(first, far),
-               edge(start, total[0]), edge(first, total[1]), edge(second, total[2]))  # fmt: skip
-        if None not in ops:
-            a, b, c, d, e, f = ops
-            yield f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+    def sums(total: int | None, values: Sequence[int | None]) -> Iterator[tuple[tuple[str, ...], set[int]]]:
+        """Operations on values whose sum is the total, and the vertices that they make; None is always zero."""
+        if total is None:
+            yield ("none",) * len(values), set()
+            return
+        whole = vertices[total]
+        for terms in [(total,), *([whole.sources] if whole.label == "add" and total != start else [])]:
+            for order in itertools.permutations(range(len(values)), len(terms)):
+                ops = {place: edge(values[place], term) for place, term in zip(order, terms, strict=True)}
+                if None not in ops.values():
+                    yield tuple(ops.get(place) or "none" for place in range(len(values))), {total, *terms}
+
+    for first in (None, start, *inner):
+        for (a,), made in sums(first, (start,)):
+            for second in (None, start, *inner):
+                for (b, c), also in sums(second, (start, first)):
+                    for (d, e, f), last in sums(end, (start, first, second)):
+                        if made | also | last >= set(inner):
+                            yield f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
 
 
 def _chained(vertices: Sequence[Vertex], space: Space) -> _Reading:
