@@ -1,5 +1,15 @@
 """What a latent space is like (smoothness, ranking from few labels, one report), and what architectures are in it."""
 
+from graphnas.analysis.any_origin import (
+    Embedded,
+    KnownCells,
+    PredictedValue,
+    embed_architectures,
+    embed_cell,
+    embed_network,
+    points_of,
+    predict_values,
+)
 from graphnas.analysis.encoder_report import encoder_report, hand_made_encodings
 from graphnas.analysis.explanation import Explanation, PartEffect, explain
 from graphnas.analysis.interpolation import Waypoint, interpolate
@@ -14,17 +24,23 @@ from graphnas.analysis.walks import random_edits, random_walks
 
 __all__ = [
     "EditPairs",
+    "Embedded",
     "Explanation",
     "Finding",
+    "KnownCells",
     "LabelDraw",
     "LabelledCells",
     "PartEffect",
+    "PredictedValue",
     "TrainingSplit",
     "Trust",
     "Waypoint",
     "compare_encodings",
     "diagnose",
     "draw_pairs",
+    "embed_architectures",
+    "embed_cell",
+    "embed_network",
     "encoder_report",
     "explain",
     "gp_ranking",
@@ -34,6 +50,8 @@ __all__ = [
     "label_draws",
     "labelled_cells",
     "latent_smoothness",
+    "points_of",
+    "predict_values",
     "prediction",
     "proxy_targets",
     "random_edits",

@@ -130,3 +130,11 @@ def test_known_cells_predict_what_is_near_and_say_what_is_not() -> None:
     distances, rows = known.nearest(known.latent[:3], 2)
     assert rows[:, 0].tolist() == [0, 1, 2]
     np.testing.assert_allclose(distances[:, 0], 0, atol=1e-5)
+
+
+def test_of_many_known_cells_those_nearby_are_learnt_from() -> None:
+    latent = np.random.default_rng(0).standard_normal((1_500, 4))
+    known = KnownCells(Space.load("digits101"), [], latent, latent[:, 0])
+    (last,) = predict_values(known, latent[-1:])
+    assert last.distance == pytest.approx(0, abs=1e-4)
+    assert last.mean == pytest.approx(latent[-1, 0], abs=0.05)
