@@ -4,17 +4,20 @@
 vertices; architectures that each space's own encoder was not fitted to are kept apart here too. `measure` compares it
 with these encoders: reconstruction of 1,000 held-out architectures, and how well a Gaussian process that knows 100 or
 1,000 accuracies ranks others. `transfer` learns the labels of one space and ranks the cells of another with none, 16
-and 64 labels of its own, by the universal latent and by hand-made encodings of the same universal cells.
+and 64 labels of its own, by the universal latent and by hand-made encodings of the same universal cells. `card` writes the
+encoder's README.md from what was measured.
 
     python runs/universal_encoder.py train --minutes 90
     python runs/universal_encoder.py measure --seeds 10
     python runs/universal_encoder.py transfer --seeds 5
+    python runs/universal_encoder.py card
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -172,6 +175,104 @@ def measure(encoder: Path, seeds: int, out: Path, screen: Console) -> None:
     record.show()
 
 
+def card(encoder: Path, measured: Path) -> None:
+    """Write what was measured into the encoder's folder: the record's quality, and README.md."""
+    rows = json.loads(measured.read_text())["rows"]
+
+    def mean(row: str, measure: str) -> float | None:
+        found = rows[row]["results"].get(measure)
+        return None if found is None else found["mean"]
+
+    def field(name: str, measure: str, digits: int) -> str:
+        pair = [mean(f"{name}, {kind}", measure) for kind in ("universal", "own")]
+        return " | ".join("" if one is None else f"{one:.{digits}f}" for one in pair)
+
+    lines = [
+        f"| {name} | {field(name, 'reconstruction', 4)} | "
+        + " | ".join(field(name, f"spearman_{n}", 3) for n in LABELS)
+        + " |"
+        for name in BATCHES
+    ]
+    rebuilt = {name: mean(f"{name}, universal", "reconstruction") or 0.0 for name in (*BATCHES, "universal")}
+    path = encoder / "metrics.json"
+    record = json.loads(path.read_text())
+    record["quality"] = {"reconstruction": float(np.mean([rebuilt[name] for name in BATCHES]))} | {
+        f"reconstruction_{name}": value for name, value in rebuilt.items()
+    }
+    studies.write_text(path, json.dumps(record, indent=1) + "\n")
+    text = CARD.format(
+        dimensions=record["latent_dim"],
+        parameters=record["parameters"],
+        cells=record["cells"],
+        command=shlex.join(["python", "runs/universal_encoder.py", *record["environment"]["command"][1:]]),
+        steps=record["steps"],
+        seed=record["seed"],
+        most=MOST_VERTICES,
+        measured=MEASURED,
+        lines="\n".join(lines),
+        graphs=rebuilt["universal"],
+        graph_weight=record["settings"]["graph_weight"],
+    )
+    studies.write_text(encoder / "README.md", text)
+
+
+CARD = """# Encoder of all spaces
+
+A variational graph autoencoder between cells of any space, or of any network, and a latent space of {dimensions}
+dimensions a cell: a graph encoder over the labels of all spaces (convolutions by kind and size, pools, sums, attention
+and so on), and a decoder that derives cells under the exact masks of whichever space it is asked for, so that every
+decoding is legal. It has {parameters:,} parameters and was fitted to {cells:,} cells without any accuracy: those of
+NAS-Bench-101, NAS-Bench-201, DARTS and ENAS, and random graphs of up to {most} vertices.
+
+## Recipe
+
+```
+{command}
+```
+
+{steps:,} steps with seed {seed} on one thread of a CPU, each with cells of every space; the loss of random graphs weighs
+{graph_weight:g}, since it is far larger. `metrics.json` has versions, machine and all settings.
+
+![Loss against the step](loss.svg)
+
+## Measures
+
+On {measured:,} architectures of each space that neither this encoder nor the space's own was fitted to: how many come
+back, and how well a Gaussian process that knows 100 or 1,000 accuracies ranks others (Spearman, mean over seeds).
+
+| space | back | own encoder | 100 labels | own encoder | 1,000 labels | own encoder |
+| --- | --- | --- | --- | --- | --- | --- |
+{lines}
+
+Of random graphs of up to {most} vertices {graphs:.3f} come back. Standard errors, and what the labels of one space tell
+of another, are in `runs/RESULTS.md` (`universal_encoder`, `universal_transfer`).
+
+## Use
+
+```python
+from graphnas.encoders import CellAutoencoder
+from graphnas.spaces import Space
+
+model = CellAutoencoder.from_pretrained("universal")
+darts = model.bound_to(Space.load("darts"))  # encodes and decodes architectures of this space
+```
+
+```
+graphnas embed resnet.py:resnet18 model.onnx genotypes.json --encoder universal --predict digits101 --map map.html
+graphnas map table --encoder universal:nasbench201
+```
+
+## Limits
+
+For one space its own encoder is better, and half as large. Kinds of vertices that no label stands for count as `other`.
+Cells of more than {most} vertices compute, but were not fitted. It knows nothing of accuracies.
+
+## Licence
+
+MIT, as the library.
+"""
+
+
 def domain(name: str) -> tuple[Space, list[Architecture], FloatArray]:
     """Up to 2,000 labelled architectures of a space, the same for every seed."""
     space, table = Space.load(name, **({"exclude": []} if name == "darts" else {})), open_table(name)
@@ -272,7 +373,7 @@ def transfer(encoder: Path, seeds: int, out: Path, screen: Console) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("train", "measure", "transfer"))
+    parser.add_argument("part", choices=("train", "measure", "transfer", "card"))
     parser.add_argument("--minutes", type=float, default=90, help="CPU minutes of the training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=5)
@@ -285,11 +386,16 @@ def main() -> None:
         help="of random graphs' loss, which says far more than fits into a latent: at weight 1 it is most of all",
     )
     parser.add_argument("--encoder", type=Path, default=Path("encoders/universal"))
-    parser.add_argument("--out", type=Path, help="runs/results/universal_PART.json if not given")
+    parser.add_argument(
+        "--out", type=Path, help="runs/results/universal_PART.json if not given; what a card is written from"
+    )
     args = parser.parse_args()
     screen = Console(stderr=True)
     if args.part == "train":
         train(args, screen)
+        return
+    if args.part == "card":
+        card(args.encoder, args.out or Path("runs/results/universal_encoder.json"))
         return
     torch.set_num_threads(1)
     name = {"measure": "universal_encoder", "transfer": "universal_transfer"}[args.part]
