@@ -4,8 +4,8 @@
 vertices; architectures that each space's own encoder was not fitted to are kept apart here too. `measure` compares it
 with these encoders: reconstruction of 1,000 held-out architectures, and how well a Gaussian process that knows 100 or
 1,000 accuracies ranks others. `transfer` learns the labels of one space and ranks the cells of another with none, 16
-and 64 labels of its own, by the universal latent and by hand-made encodings of the same universal cells. `card` writes the
-encoder's README.md from what was measured.
+and 64 labels of its own, by the universal latent and by hand-made encodings of the same universal cells. `card` writes
+README.md of the encoder from what was measured.
 
     python runs/universal_encoder.py train --minutes 90
     python runs/universal_encoder.py measure --seeds 10
@@ -230,8 +230,8 @@ NAS-Bench-101, NAS-Bench-201, DARTS and ENAS, and random graphs of up to {most} 
 {command}
 ```
 
-{steps:,} steps with seed {seed} on one thread of a CPU, each with cells of every space; the loss of random graphs weighs
-{graph_weight:g}, since it is far larger. `metrics.json` has versions, machine and all settings.
+{steps:,} steps with seed {seed} on one thread of a CPU, each with cells of every space; the loss of random graphs
+weighs {graph_weight:g}, since it is far larger. `metrics.json` has versions, machine and all settings.
 
 ![Loss against the step](loss.svg)
 
@@ -264,7 +264,7 @@ graphnas map table --encoder universal:nasbench201
 
 ## Limits
 
-For one space its own encoder is better, and half as large. Kinds of vertices that no label stands for count as `other`.
+For a search in one space take its own encoder. Kinds of vertices that no label stands for count as `other`.
 Cells of more than {most} vertices compute, but were not fitted. It knows nothing of accuracies.
 
 ## Licence

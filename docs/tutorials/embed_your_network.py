@@ -1,14 +1,16 @@
 """# Embed your own network
 
-A network that was made elsewhere is traced, taken apart into blocks, and, where a block is a cell of a known space, put
-into its latent space: what is it like, and what is known of cells like it?
+A network that was made elsewhere is traced, taken apart into blocks, and put into the latent space that all spaces
+share: what is it like, and what do trainings of cells like it let expect?
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graphnas.analysis import KnownCells, embed_network, points_of, predict_values
 from graphnas.encoders import CellAutoencoder
+from graphnas.evaluate import Digits101Table
 from graphnas.importing import coarsen, macro_structure, recognise_cells, trace
 from graphnas.report.terminal import cell_text
 from graphnas.spaces import Space
@@ -57,14 +59,30 @@ for number, block in enumerate(macro.blocks):
     print(cell_text(block.cell))
 
 # %%
-# Some are cells of NAS-Bench-101, whose encoder says which cells they are like.
+# Some are cells of a known space, so that its tables and its own encoder can be asked about them.
 
-space = Space.load("nasbench101")
-encoder = CellAutoencoder.from_pretrained("nasbench101")
-found = recognise_cells(graph, macro, [space])
-point, _ = encoder.encode([found[0].architecture])
-others = space.sample(2_000, np.random.default_rng(0))
-distance = (encoder.encode(others)[0] - point).norm(dim=1)
-for row in distance.argsort()[:3].tolist():
-    print(f"\nat a distance of {distance[row]:.2f}")
-    print(cell_text(others[row].cells[0]))
+for one in recognise_cells(graph, macro, [Space.load("nasbench101")]):
+    print(f"\na cell of {one.space}, {len(one.places)} times")
+    print(cell_text(one.architecture.cells[0]))
+
+# %%
+# Whether they are or not, the universal encoder has a place for every block and for the network as a whole.
+
+encoder = CellAutoencoder.from_pretrained("universal")
+embedded = embed_network(encoder, "mine", macro)
+points = points_of(embedded)
+
+# %%
+# Which of the cells that others trained are they like, and what can be expected of them? Far from all that was trained,
+# a prediction is a guess: distances are in those that known cells have from each other.
+
+table = Digits101Table.open()
+cells = table.architectures(range(len(table)))
+known = KnownCells.of(encoder, Space.load("digits101"), cells, table.column("validation_accuracy").astype(float))
+distances, rows = known.nearest(np.stack(list(points.values())), 1)
+values = predict_values(known, np.stack(list(points.values())))
+for number, name in enumerate(points):
+    expected, nearest = values[number], rows[number, 0]
+    print(f"\n{name}: {expected.mean:.3f} ± {expected.std:.3f}, {expected.distance:.1f} usual distances away")
+    print(f"nearest is a cell that reached {known.values[nearest]:.3f}")
+    print(cell_text(cells[nearest].cells[0]))
