@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.dense import DenseGINConv
 
 from graphnas.predictors.encodings import cells_of
 from graphnas.predictors.learning import NetworkPredictor, Schedule, minimise
@@ -109,6 +108,9 @@ class GraphIsomorphisms(nn.Module):
     """
 
     def __init__(self, labels: int, cells: int, layers: int, width: int, dropout: float) -> None:
+        # It takes seconds to import, and no other predictor needs it.
+        from torch_geometric.nn.dense import DenseGINConv
+
         super().__init__()
         self.labels = labels
         sizes = list(itertools.pairwise([labels + 1, *[width] * layers]))
