@@ -28,8 +28,7 @@ def training_split(
     """The split that `graphnas train` makes of a space with the same options.
 
     A space of one cell and at most a million architectures (labelled ones where no other number is known) is listed, of
-    any other different ones are drawn. Those that
-    `Space.hash` counts as the same are on the same side.
+    any other different ones are drawn. Those that `Space.hash` counts as the same are on the same side.
 
     Args:
         space: The space, with the limits of the training.

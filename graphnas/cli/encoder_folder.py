@@ -92,6 +92,14 @@ class Training:
         return [f"{option} {mine} and {its}" for option, (mine, its) in pairs.items() if mine != its]
 
 
+def encoder_and_space(encoder: str) -> tuple[str, str | None]:
+    """A name or folder, and the space behind it, as in `universal:darts`; None if there is none."""
+    from graphnas.spaces import Space
+
+    name, sign, space = encoder.rpartition(":")
+    return (name, space) if sign and space in Space.names() else (encoder, None)
+
+
 def encoder_folder(encoder: str) -> Path:
     """The folder of an encoder, by path or by name."""
     from graphnas.content import content_folder

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +26,15 @@ from graphnas.cli.console import (
     set_threads,
     writing,
 )
-from graphnas.cli.encoder_folder import Training, config_of, encoder_folder, quality_of, record_of, summary
+from graphnas.cli.encoder_folder import (
+    Training,
+    config_of,
+    encoder_and_space,
+    encoder_folder,
+    quality_of,
+    record_of,
+    summary,
+)
 
 if TYPE_CHECKING:
     from graphnas.analysis.encoder_report import Progress
@@ -37,7 +45,16 @@ app = typer.Typer(
     help="List, show and measure trained encoders.",
     epilog="Example: graphnas encoders show nasbench101",
 )
+_SHOWN = 16  # labels of a vocabulary in a list of encoders
+
 EncoderArgument = Annotated[str, typer.Argument(metavar="ENCODER", help="Name of a trained encoder, or its folder.")]
+MeasuredArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENCODER",
+        help="Name of a trained encoder, or its folder; one of all spaces with one of them, as in universal:darts.",
+    ),
+]
 
 
 @app.command("list", epilog="Example: graphnas encoders list")
@@ -71,7 +88,7 @@ def list_encoders(as_json: JsonOption = False) -> None:
                 row["latent_dim"],
                 f"{row['bytes'] / 1e6:.1f}",
                 _number(row["reconstruction"]),
-                ", ".join(row["vocabulary"]),
+                _labels(row["vocabulary"]),
             )
             for row in rows
         ],
@@ -117,7 +134,7 @@ def show(encoder: EncoderArgument, as_json: JsonOption = False) -> None:
     epilog="Example: graphnas encoders evaluate nasbench101 --seeds 10 --labels 100,1000,10000 --out measures.json"
 )
 def evaluate(
-    encoder: EncoderArgument,
+    encoder: MeasuredArgument,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Draws of labelled cells; three at most of what hardly varies.")
     ] = 10,
@@ -179,10 +196,11 @@ def evaluate(
     from graphnas.cli.labels import read_labels
     from graphnas.studies import environment, write_text
 
-    folder = encoder_folder(encoder)
+    name, space = encoder_and_space(encoder)
+    folder = encoder_folder(name)
     training = Training.read(record_of(folder))
     limits = read_limits(limit) or training.limits
-    model = _open(folder, limits, choose_device(device))
+    model = _open(folder, space, limits, choose_device(device))
     tested = None
     if predict is not None:
         if model.performance is None:
@@ -230,7 +248,8 @@ def evaluate(
             "held_out": split.held_out.n // len(model.space.cell_names),
             "limits": limits,
             "fitted_cells": split.train.n + beyond,
-            "fitted_cells_recorded": None if training.only else training.cells,
+            # A universal encoder was fitted to cells of other spaces too.
+            "fitted_cells_recorded": None if training.only or space is not None else training.cells,
         },
         **measured,
         "environment": environment(options["seed"]),
@@ -249,18 +268,33 @@ def evaluate(
         typer.echo(f"Written to {out}")
 
 
-def _open(folder: Path, limits: Mapping[str, Any], device: str) -> CellAutoencoder:
-    """The encoder for the space that it was trained on: with these limits, or else those of its settings."""
+def _open(folder: Path, space: str | None, limits: Mapping[str, Any], device: str) -> CellAutoencoder:
+    """The encoder for the space that it was trained on, with these limits, or else those of its settings.
+
+    A universal one needs to be told of which space.
+    """
     from graphnas.encoders import CellAutoencoder
     from graphnas.spaces import Space
 
     model = CellAutoencoder.from_pretrained(folder, device=device)
+    universal = model.kind == "universal"
+    if universal and space is None:
+        raise typer.BadParameter(f"{folder.name} serves all spaces; say which, as in {folder.name}:nasbench101")
+    if space is not None:
+        if not universal:
+            raise typer.BadParameter(f"{folder.name} is of {model.space.name} alone")
+        return CellAutoencoder.from_pretrained(folder, device=device, space=Space.load(space, **limits))
     own = model.space
     # Whether a space is listed or drawn from depends on its size, which is known of the plain one.
     plain = Space.load(own.path, **limits)
     if not limits and plain.topology.settings != own.topology.settings:
         return model
     return CellAutoencoder.from_pretrained(folder, device=device, space=plain)
+
+
+def _labels(vocabulary: Sequence[str]) -> str:
+    """The labels, or how many there are."""
+    return ", ".join(vocabulary) if len(vocabulary) <= _SHOWN else f"{len(vocabulary)} labels, of all spaces"
 
 
 def _counts(text: str) -> list[int]:

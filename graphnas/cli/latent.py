@@ -25,6 +25,7 @@ from graphnas.cli.console import (
     set_threads,
     writing,
 )
+from graphnas.cli.encoder_folder import encoder_and_space
 from graphnas.cli.tabular import read_rows
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ def open_encoder(encoder: str, limit: Sequence[str] | None, device: str) -> Cell
     from graphnas.encoders import CellAutoencoder
     from graphnas.spaces import Space
 
-    name, sign, of = encoder.rpartition(":")
-    if sign and of in Space.names():
+    name, of = encoder_and_space(encoder)
+    if of is not None:
         model = CellAutoencoder.from_pretrained(name, device=device)
         if model.kind != "universal":
             raise typer.BadParameter(f"--encoder {encoder}: {name} is of {model.space.name} alone")

@@ -17,6 +17,7 @@ from graphnas.cli.main import app
 from graphnas.content import content_folder
 from graphnas.encoders import CellAutoencoder, Recipe
 from graphnas.spaces import Space
+from graphnas.spaces.universal import any_space
 
 SHIPPED = ("darts", "enas", "nasbench101", "nasbench201")
 
@@ -201,3 +202,22 @@ def test_a_shipped_encoder_is_what_its_recorded_command_gives(name: str) -> None
     trained_on = Space.load(name, **record["settings"]["limit"])
     assert (folder / "README.md").read_text() == card(trained_on, record)
     assert CellAutoencoder.from_pretrained(name).space.topology.settings == space.topology.settings
+
+
+def test_a_universal_encoder_is_measured_on_one_space(tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    CellAutoencoder.for_space(any_space(), kind="universal", latent_dim=8, seed=0).save_pretrained(folder)
+    refused = run("encoders", "evaluate", folder)
+    assert refused.exit_code == 2
+    assert "all serves all spaces; say which" in refused.stderr
+    of_one = run("encoders", "evaluate", "nasbench101:nasbench201")
+    assert of_one.exit_code == 2
+    assert "nasbench101 is of nasbench101 alone" in of_one.stderr
+    measured = run(
+        "encoders", "evaluate", f"{folder}:digits101", "--seeds", 1, "--pairs", 20, "--samples", 20, "--labels", 20,
+        "--json",
+    )  # fmt: skip
+    assert measured.exit_code == 0, measured.stderr
+    report = json.loads(measured.stdout)
+    assert (report["space"], report["quality"]["validity"]["mean"]) == ("digits101", 1.0)
+    assert "metrics.json records" not in measured.stderr
