@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from rich.console import Console
 
 from graphnas.analysis import TrainingSplit, draw_pairs
 from graphnas.cell import Architecture, Cell, to_arrays
@@ -344,3 +345,29 @@ def test_the_time_of_a_search_is_that_of_its_trainings(space: Space, method: str
     assert found["trials"] >= trials
     assert found["hours_to_top"] == found["trainings_to_top"]
     assert found["best_10"] == found["best_30"] > 0
+
+
+@pytest.mark.slow
+def test_the_universal_encoder_is_fitted_measured_and_has_a_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("universal_encoder")
+    monkeypatch.chdir(tmp_path)  # checkpoints go to results/
+    for name, value in {"BATCHES": {"nasbench201": 16}, "GRAPHS": 64, "GRAPH_BATCH": 16, "MEASURED": 20,
+                        "RANKED": ()}.items():  # fmt: skip
+        monkeypatch.setattr(recipe, name, value)
+    folder = tmp_path / "encoders" / "universal"
+    command = ["universal_encoder.py", "train", "--minutes", "0.15", "--encoder", str(folder)]
+    monkeypatch.setattr("sys.argv", command)
+    recipe.main()
+    measured = tmp_path / "measured.json"
+    recipe.measure(folder, 1, measured, Console(quiet=True))
+    rows = json.loads(measured.read_text())["rows"]
+    assert set(rows) == {"nasbench201, own", "nasbench201, universal", "universal, universal"}
+    recipe.card(folder, measured)
+    record, text = json.loads((folder / "metrics.json").read_text()), (folder / "README.md").read_text()
+    share = rows["nasbench201, universal"]["results"]["reconstruction"]["mean"]
+    assert record["quality"]["reconstruction"] == record["quality"]["reconstruction_nasbench201"] == share
+    assert f"| nasbench201 | {share:.4f} | 1.0000 |" in text
+    assert "python runs/universal_encoder.py train --minutes 0.15" in text
+    assert "{" not in text.replace('{"', "")
