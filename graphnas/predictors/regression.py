@@ -129,9 +129,15 @@ def check_targets(targets: FloatArray, n: int) -> FloatArray:
 
 
 def chunks(space: Space, architectures: Architectures) -> Iterator[tuple[slice, CellArrays]]:
-    """Rows and cells of architectures, so many at a time that their features fit into memory."""
+    """Rows and cells of architectures, so many at a time that their features fit into memory.
+
+    Raises:
+        ValueError: if there are none.
+    """
     cells, parts = cells_of(space, architectures), len(space.cell_names)
-    for start in range(0, max(cells.n // parts, 1), _CHUNK):
+    if not cells.n:
+        raise ValueError("Expected one architecture or more, but got none")
+    for start in range(0, cells.n // parts, _CHUNK):
         yield slice(start, start + _CHUNK), cells.take(slice(start * parts, (start + _CHUNK) * parts))
 
 

@@ -86,6 +86,13 @@ def test_wrong_use_is_refused(name: str) -> None:
         predictor.fit(ARCHITECTURES[:1], TARGETS[:1], INFO.take(TRAIN[:1]))
 
 
+@pytest.mark.parametrize("name", ["random-forest", "latent-gp", "mlp", "bayesian-linear"])
+def test_nothing_cannot_be_predicted(name: str) -> None:
+    predictor = make_predictor(name, SPACE, encoder=ENCODER).fit(ARCHITECTURES[:10], TARGETS[:10])
+    with pytest.raises(ValueError, match="Expected one architecture or more, but got none"):
+        predictor.predict([])
+
+
 def test_targets_must_be_numbers_one_for_each_architecture() -> None:
     predictor = make_predictor("random-forest", SPACE)
     with pytest.raises(ValueError, match=r"Expected 3 targets, one for each architecture, but got shape \(2,\)"):
