@@ -258,7 +258,7 @@ darts = model.bound_to(Space.load("darts"))  # encodes and decodes architectures
 ```
 
 ```
-graphnas embed resnet.py:resnet18 model.onnx genotypes.json --encoder universal --predict digits101 --map map.html
+graphnas embed resnet.py:resnet18 model.onnx genotypes.json --encoder universal
 graphnas map table --encoder universal:nasbench201
 ```
 

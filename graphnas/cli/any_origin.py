@@ -34,7 +34,7 @@ def embed_any(
     *,
     neighbours: int,
     predict: str | None,
-    page: Path | None,
+    page: Path,
     as_json: bool,
 ) -> None:
     """Embed networks and files of architectures, and say what they are like.
@@ -56,7 +56,7 @@ def embed_any(
     found = [one for source in dict.fromkeys(sources) for one in _of_source(model, source, shapes)]
     if not found:
         raise BadData(f"nothing of {', '.join(sources)} can be embedded")
-    known = _known(model, predict)
+    known, values = _known(model, predict)
     by_whole = points_of(found)
     points = np.stack(list(by_whole.values()))
     with writing(out):
@@ -66,13 +66,12 @@ def embed_any(
     if predict is not None:
         for record, one in zip(records, predict_values(known[0], points), strict=True):
             record["predicted"] = {"mean": one.mean, "std": one.std, "distance": one.distance}
-    if page is not None:
-        _draw(page, found, known)
+    _draw(page, found, known)
     if as_json:
-        print_json({"file": str(out), "rows": len(found), "parts": records})
+        print_json({"file": str(out), "map": str(page), "rows": len(found), "predicted": values, "parts": records})
         return
-    _show(records, predict)
-    typer.echo(f"{len(found)} points of {model.cell_dim} dimensions written to {out}")
+    _show(records, values)
+    typer.echo(f"{len(found)} points of {model.cell_dim} dimensions written to {out}, a map to {page}")
 
 
 def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
@@ -133,15 +132,15 @@ def _whole(name: str) -> Space:
     return Space.load(name, exclude=[]) if "exclude" in space.topology.settings else space
 
 
-def _known(model: CellAutoencoder, predict: str | None) -> list[KnownCells]:
-    """Random architectures of all spaces, and first those of a table with their values."""
+def _known(model: CellAutoencoder, predict: str | None) -> tuple[list[KnownCells], str | None]:
+    """Random architectures of all spaces, and first those of a table with their values; what these values are."""
     import numpy as np
 
     from graphnas.analysis.any_origin import KnownCells
     from graphnas.evaluate import open_table
     from graphnas.spaces import Space
 
-    rng, known = np.random.default_rng(0), []
+    rng, known, about = np.random.default_rng(0), [], None
     named, _, column = (predict or "").partition(":")
     if predict is not None:
         try:
@@ -153,6 +152,7 @@ def _known(model: CellAutoencoder, predict: str | None) -> list[KnownCells]:
             raise typer.BadParameter(
                 f"--predict {predict}: {query!r} is no metric; there are {', '.join(table.metrics)}"
             )
+        about = f"{query.replace('_', ' ')} in {named}"
         values = table.column(query).astype(np.float64)
         rows = rng.permutation(np.flatnonzero(np.isfinite(values)))[:_LABELLED]
         space = _whole(named)
@@ -162,7 +162,7 @@ def _known(model: CellAutoencoder, predict: str | None) -> list[KnownCells]:
             space = Space.load(name)
             drawn = space.sample(_DRAWN, rng)
             known.append(KnownCells.of(model, space, drawn, np.full(_DRAWN, np.nan)))
-    return known
+    return known, about
 
 
 def _add_neighbours(
@@ -183,7 +183,7 @@ def _add_neighbours(
         record["neighbours"] = sorted(near, key=lambda entry: entry["distance"])[:count]
 
 
-def _show(records: Sequence[dict[str, Any]], predict: str | None) -> None:
+def _show(records: Sequence[dict[str, Any]], values: str | None) -> None:
     """One row for each architecture or block, followed by those of its further neighbours."""
     from graphnas.cell import Architecture
     from graphnas.report.page import compact
@@ -191,26 +191,28 @@ def _show(records: Sequence[dict[str, Any]], predict: str | None) -> None:
     unmapped = Counter[str]()
     for record in records:
         unmapped.update(record["unmapped"])
-    columns = ["source", "part", "times", "vertices", *(["predicted"] if predict else [])]
-    columns += ["distance", "space", *(["value"] if predict else []), "nearest known"]
+    columns = ["source", "part", "times", "vertices", *(["predicted"] if values else [])]
+    columns += ["distance", "space", *(["value"] if values else []), "nearest known"]
     rows: list[tuple[str, ...]] = []
     for record in records:
         about = [record["source"], record["part"] or "", str(record["count"]), str(record["vertices"] or "")]
-        if predict is not None:
+        if values is not None:
             one = record["predicted"]
             mark = "?" if one["distance"] > _FAR else ""
             about.append(f"{one['mean']:.4f} ± {one['std']:.4f}{mark}")
         for one in record["neighbours"] or [None]:
             near = [""] * (len(columns) - len(about))
             if one is not None:
-                value = [f"{one['value']:.4f}" if "value" in one else ""] if predict else []
+                value = [f"{one['value']:.4f}" if "value" in one else ""] if values else []
                 known = compact(Architecture.from_dict(one["architecture"]), width=100)
                 near = [f"{one['distance']:.2f}", one["space"], *value, known]
             rows.append((*about, *near))
             about = [""] * len(about)
     print_table("", columns, rows, right="times vertices predicted distance value")
-    if predict is not None and any(record["predicted"]["distance"] > _FAR for record in records):
-        typer.echo(f"?: more than {_FAR:g} usual distances from what is known, so a guess")
+    if values is not None:
+        far = any(record["predicted"]["distance"] > _FAR for record in records)
+        guess = f"; ?: more than {_FAR:g} usual distances from what is known, so a guess" if far else ""
+        typer.echo(f"predicted: {values}{guess}")
     if unmapped:
         typer.echo(f"read as other: {', '.join(f'{n} {name}' for name, n in unmapped.most_common())}")
 

@@ -60,11 +60,15 @@ def embed(
         typer.Option(
             "--predict",
             metavar="SPACE[:COLUMN]",
-            help="With a universal encoder: learn the values of a space's table, and predict those of the sources.",
+            help="With a universal encoder: learn the values of a space's table, and predict those of the sources; "
+            "digits101, whose table comes along, if not given, and nothing by none.",
         ),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--map", metavar="FILE", help="With a universal encoder: HTML file of a map.")
+        Path | None,
+        typer.Option(
+            "--map", metavar="FILE", help="With a universal encoder: HTML file of a map; beside --out if not given."
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
@@ -73,13 +77,16 @@ def embed(
 
     Columns are z0, z1, ... (the latent mean), the architecture's hash and its JSON; .npz also has the log-variance.
 
+    A universal encoder takes architectures of any space, and networks. It tells what they are like: the nearest
+    architectures known, a predicted accuracy and how sure it is, and a map.
+
     [bold]Examples[/bold]
 
       graphnas embed cells.json --encoder nasbench101 --out latents.parquet
 
       graphnas embed genotypes.txt --encoder darts --limit 'exclude=[]' --out latents.csv
 
-      graphnas embed resnet.py:resnet18 model.onnx cells.json --encoder universal --predict digits101 --map map.html
+      graphnas embed resnet.py:resnet18 model.onnx cells.json --encoder universal
     """
     _check_format(out)
     set_threads(1)
@@ -93,6 +100,8 @@ def embed(
         from graphnas.cli.importing import USUAL, input_of
 
         shapes = [input_of(text) for text in image or [USUAL]]
+        predict = "digits101" if predict is None else None if predict == "none" else predict
+        page = page or out.with_suffix(".html")
         embed_any(model, files, shapes, out, neighbours=neighbours, predict=predict, page=page, as_json=as_json)
         return
     if image or predict or page:

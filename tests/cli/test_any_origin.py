@@ -69,18 +69,7 @@ def run(*arguments: object) -> Result:
 def test_sources_of_any_origin_get_neighbours_predictions_and_a_map(
     encoder: Path, sources: list[str], tmp_path: Path
 ) -> None:
-    asked = (
-        *sources,
-        "--encoder",
-        encoder,
-        "--predict",
-        "digits101",
-        "--map",
-        tmp_path / "map.html",
-        "--neighbours",
-        2,
-    )
-    result = run(*asked, "--out", tmp_path / "points.npz", "--json")
+    result = run(*sources, "--encoder", encoder, "--neighbours", 2, "--out", tmp_path / "points.npz", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     parts = found["parts"]
@@ -102,14 +91,18 @@ def test_sources_of_any_origin_get_neighbours_predictions_and_a_map(
     with np.load(tmp_path / "points.npz") as points:
         assert points["mu"].shape == (found["rows"], 8)
         assert points["part"].tolist()[-5:] == ["normal", "reduce", "normal", "reduce", "cell"]
-    assert "genotypes.jsonl 1" in (tmp_path / "map.html").read_text()
+    assert "genotypes.jsonl 1" in (tmp_path / "points.html").read_text()
+    assert found["predicted"] == "validation accuracy in digits101"
 
 
 def test_the_table_names_each_part_once_and_what_has_no_label(
     encoder: Path, sources: list[str], tmp_path: Path
 ) -> None:
-    result = run(sources[0], sources[2], "--encoder", encoder, "--out", tmp_path / "points.csv")
+    asked = ("--encoder", encoder, "--out", tmp_path / "points.csv", "--map", tmp_path / "map.html")
+    result = run(sources[0], sources[2], *asked, "--predict", "none")
     assert result.exit_code == 0, result.output
+    assert "predicted" not in result.output
+    assert (tmp_path / "map.html").is_file()
     assert "read as other: 1 fft" in result.output
     assert result.output.count("graph.graphml") == 1
     assert (tmp_path / "points.csv").read_text().startswith("z0,z1")
