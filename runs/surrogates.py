@@ -176,12 +176,12 @@ class Recorded:
 
     def __init__(self, evaluator: TableEvaluator) -> None:
         self.evaluator = evaluator
-        self.answers: list[tuple[Architecture, float]] = []
+        self.answers: dict[Architecture, float] = {}
 
     def evaluate(self, architecture: Architecture) -> Result:
         """What the evaluator says."""
         result = self.evaluator.evaluate(architecture)
-        self.answers.append((architecture, result.value))
+        self.answers[architecture] = result.value  # a search asks more than once, for value and cost
         return result
 
 
@@ -190,14 +190,16 @@ def searched() -> Archive:
     space = Space.load("nasbench101")
     encoder = CellAutoencoder.from_pretrained(space.name)
     protocol = Protocol("searched", "accuracy", space.name, "value", places=(QUERIES,))
-    architectures, values, samplers = [], [], []
+    architectures: list[Architecture] = []
+    values: list[float] = []
+    samplers: list[str] = []
     for name in SAMPLERS:
         for seed in range(SEARCHES):
             asked = Recorded(TableEvaluator(open_table(space.name), "test_acc_run0"))
             one = Benchmark(protocol, space, asked, None, 1.0)  # type: ignore[arg-type]
             run_search(one, name, seed, encoder=encoder if name in LATENT_SAMPLERS else None)
-            architectures += [architecture for architecture, _ in asked.answers]
-            values += [value for _, value in asked.answers]
+            architectures += asked.answers
+            values += asked.answers.values()
             samplers += [name] * len(asked.answers)
     return Archive.of(space, architectures, np.array(values), samplers=samplers)
 
