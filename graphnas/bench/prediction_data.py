@@ -54,7 +54,8 @@ class PredictionData:
     task: str | None = None
     """Task on which untrained networks are scored; None where networks of these cells cannot be built."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """Sizes of these networks, in place of the space's proxy sizes."""
+    """Sizes of these networks, in place of the space's proxy sizes; as deep as those whose performance is predicted,
+    without which gradients say something else."""
 
     def architectures(self, rows: IntArray) -> CellArrays:
         """The cells of some architectures."""
@@ -78,7 +79,7 @@ def _nasbench101() -> PredictionData:
     return PredictionData(
         "nasbench101", f"NAS-Bench-101, {known.title}", space, known.cells, known.labels, known.rows, known.test,
         seconds=_seconds(open_table("nasbench101"), space.from_arrays(known.cells), 108), task="cifar10",
-        sizes={"channels": 16, "cells_per_stack": 1},
+        sizes={"channels": 16, "cells_per_stack": 3},
     )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _nasbench201() -> PredictionData:
     return PredictionData(
         "nasbench201", "NAS-Bench-201, CIFAR-10 validation accuracy", space, cells, targets, np.arange(len(targets)),
         None, seconds=_seconds(table, architectures, 200), task="cifar10",
-        sizes={"channels": 16, "cells_per_stage": 1},
+        sizes={"channels": 16, "cells_per_stage": 5},
     )  # fmt: skip
 
 
