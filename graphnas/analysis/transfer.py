@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def predict_transferred(
     if source is not None:
         columns.append(((source - source.mean()) / (source.std() or 1.0))[:, None])
         kernel.base_kernel.active_dims = torch.arange(d)
-        kernel = kernel + ScaleKernel(LinearKernel(active_dims=[d]))
+        kernel = kernel + ScaleKernel(_DenseLinearKernel(active_dims=[d]))
     points = torch.from_numpy(np.column_stack(columns).astype(np.float64))
     known = y[train_rows]
     standard = torch.from_numpy((known - known.mean()) / (known.std(ddof=1) or 1.0))[:, None]
@@ -92,6 +93,18 @@ def predict_transferred(
             ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": 60}}
         )
         return model.posterior(points[test_rows]).mean[:, 0].detach().numpy()
+
+
+class _DenseLinearKernel(LinearKernel):  # type: ignore[misc]
+    """A linear kernel whose sum with another is computed as such.
+
+    Of a low-rank one the sum is taken by roots of both, for which eigenvalues are sought that may not be found.
+    """
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
+        """`n x m` products of points, or `n` of them."""
+        found = super().forward(x1, x2, diag=diag, **params)
+        return found if isinstance(found, Tensor) else found.to_dense()
 
 
 def _silence() -> None:
