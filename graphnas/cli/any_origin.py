@@ -263,10 +263,12 @@ def _draw(page: Path, found: Sequence[Embedded], known: Sequence[KnownCells]) ->
     for source in dict.fromkeys(one.source for one in found):
         mine = [one for one in found if one.source == source]
         names = [f"{source} {one.part}, {one.count} times" for one in mine]
-        groups.append(MapGroup(source, to_arrays([one.cell for one in mine], UNIVERSAL, width=width), names=names))
+        cells = to_arrays([one.cell for one in mine], UNIVERSAL, width=width)
+        groups.append(MapGroup(source, cells, names=names, marked=True))
         points.append(np.stack([one.latent for one in mine]))
     plane, axes = principal_plane(np.concatenate(points))
     note = "Latent means of one encoder for all spaces, two leading principal components; cells as what they compute."
     with writing(page):
-        text = map_page(UNIVERSAL, ("cell",), groups, plane, title="Architectures of any origin", note=note, axes=axes)
+        title = "Architectures of any origin"
+        text = map_page(UNIVERSAL, ("cell",), groups, plane, title=title, note=note, axes=axes, by_origin=True)
         page.write_text(text, encoding="utf-8")

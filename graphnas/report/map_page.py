@@ -41,6 +41,8 @@ class MapGroup:
     """Rows of the Pareto set."""
     minimised: Sequence[str] = ()
     """Metrics of which small figures are good."""
+    marked: bool = False
+    """Whether its architectures stand out among those of other origins."""
 
 
 def map_page(
@@ -53,6 +55,7 @@ def map_page(
     note: str = "",
     axes: tuple[str, str],
     embedded: bool = False,
+    by_origin: bool = False,
 ) -> str:
     """The page.
 
@@ -65,6 +68,7 @@ def map_page(
         note: A line below it.
         axes: What the two coordinates are.
         embedded: Whether it is a part of another page, which has a heading and a table.
+        by_origin: Whether colours say where an architecture is from even if there are metrics, until one is chosen.
 
     Raises:
         ValueError: if there are not as many points as architectures, or too many labels.
@@ -86,6 +90,7 @@ def map_page(
         "title": title,
         "note": note,
         "axes": list(axes),
+        "by_origin": by_origin,
         "count": total,
         "x": _packed(placed[:, 0]),
         "y": _packed(placed[:, 1]),
@@ -97,6 +102,7 @@ def map_page(
                 "count": counts[number],
                 "path": [int(starts[number] + row) for row in group.path],
                 "front": [int(starts[number] + row) for row in group.front],
+                "marked": [int(starts[number] + row) for row in range(counts[number])] if group.marked else [],
             }
             for number, group in enumerate(groups)
         ],

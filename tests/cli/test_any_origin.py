@@ -91,7 +91,9 @@ def test_sources_of_any_origin_get_neighbours_predictions_and_a_map(
     with np.load(tmp_path / "points.npz") as points:
         assert points["mu"].shape == (found["rows"], 8)
         assert points["part"].tolist()[-5:] == ["normal", "reduce", "normal", "reduce", "cell"]
-    assert "genotypes.jsonl 1" in (tmp_path / "points.html").read_text()
+    page = (tmp_path / "points.html").read_text()
+    assert "genotypes.jsonl 1" in page
+    assert '"by_origin":true' in page
     assert found["predicted"] == "validation accuracy in digits101"
 
 
