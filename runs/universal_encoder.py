@@ -2,10 +2,10 @@
 
 `train` fits the universal autoencoder to NAS-Bench-101, NAS-Bench-201, DARTS, ENAS and random graphs of up to 24
 vertices; architectures that each space's own encoder was not fitted to are kept apart here too. `measure` compares it
-with these encoders: reconstruction of 1,000 held-out architectures, and how well a Gaussian process that knows 100 or
-1,000 accuracies ranks others. `transfer` learns the labels of one space and ranks the cells of another with none, 16
-and 64 labels of its own, by the universal latent and by hand-made encodings of the same universal cells. `card` writes
-README.md of the encoder from what was measured.
+with these encoders: reconstruction of 1,000 held-out architectures, and how well others are ranked from 100 or 1,000
+accuracies, by a plain Gaussian process and by the predictor `latent-gp`. `transfer` learns the labels of one space and
+ranks the cells of another with none, 16 and 64 labels of its own, by the universal latent and by hand-made encodings of
+the same universal cells. `card` writes README.md of the encoder from what was measured.
 
     python runs/universal_encoder.py train --minutes 90
     python runs/universal_encoder.py measure --seeds 10
@@ -44,6 +44,7 @@ from graphnas.encoders.statistics import graph_statistics, operation_statistics,
 from graphnas.encoders.universal_fitting import Part, fit_universal
 from graphnas.evaluate import open_table
 from graphnas.networks import log_costs
+from graphnas.predictors import make_predictor
 from graphnas.report import loss_curve
 from graphnas.spaces import Space
 from graphnas.spaces.universal import MOST_VERTICES, UNIVERSAL, any_space, computed, random_graphs, universal_arrays
@@ -132,7 +133,9 @@ def train(args: argparse.Namespace, screen: Console) -> None:
 def measure(encoder: Path, seeds: int, out: Path, screen: Console) -> None:
     """The universal encoder beside those of each space."""
     names = {"own": "the space's own encoder", "universal": "the universal encoder"}
-    columns = {"reconstruction": "reconstruction"} | {f"spearman_{n}": f"Spearman, {n:,} labels" for n in LABELS}
+    columns = {"reconstruction": "reconstruction"}
+    columns |= {f"spearman_{n}": f"Spearman, plain process, {n:,} labels" for n in LABELS}
+    columns |= {f"latent_gp_{n}": f"Spearman, latent-gp, {n:,} labels" for n in LABELS}
     rows = {f"{space}, {kind}": f"{space}: {about}" for space in BATCHES for kind, about in names.items()}
     record = Record(
         out,
@@ -161,6 +164,10 @@ def measure(encoder: Path, seeds: int, out: Path, screen: Console) -> None:
                     for n, (draw,) in label_draws(known.rows, LABELS, [seed], test=known.test).items():
                         scores = gp_ranking(points, known.labels, draw.train, draw.test, seed=seed)
                         found[f"spearman_{n}"] = scores["spearman"]
+                        predictor = make_predictor("latent-gp", space, encoder=model, seed=seed)
+                        predictor.fit(known.cells.take(draw.train), known.labels[draw.train])
+                        mean = predictor.predict(known.cells.take(draw.test)).mean
+                        found[f"latent_gp_{n}"] = float(spearmanr(mean, known.labels[draw.test]).statistic)
                 record.add(row, found, time.process_time() - began)
                 screen.print(row, seed, found)
     if not record.seeds("universal, universal"):
@@ -189,7 +196,7 @@ def card(encoder: Path, measured: Path) -> None:
 
     lines = [
         f"| {name} | {field(name, 'reconstruction', 4)} | "
-        + " | ".join(field(name, f"spearman_{n}", 3) for n in LABELS)
+        + " | ".join(field(name, measure, 3) for measure in (*(f"latent_gp_{n}" for n in LABELS), "spearman_1000"))
         + " |"
         for name in BATCHES
     ]
@@ -238,10 +245,11 @@ weighs {graph_weight:g}, since it is far larger. `metrics.json` has versions, ma
 ## Measures
 
 On {measured:,} architectures of each space that neither this encoder nor the space's own was fitted to: how many come
-back, and how well a Gaussian process that knows 100 or 1,000 accuracies ranks others (Spearman, mean over seeds).
+back, and how well others are ranked from 100 or 1,000 accuracies by `latent-gp`, and from 1,000 by a plain Gaussian
+process (Spearman, mean over seeds).
 
-| space | back | own encoder | 100 labels | own encoder | 1,000 labels | own encoder |
-| --- | --- | --- | --- | --- | --- | --- |
+| space | back | own encoder | 100 labels | own encoder | 1,000 labels | own encoder | plain process | own encoder |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {lines}
 
 Of random graphs of up to {most} vertices {graphs:.3f} come back. Standard errors, and what the labels of one space tell
@@ -322,6 +330,11 @@ def common_scale(points: Mapping[str, FloatArray], standardised: bool) -> dict[s
     return dict(zip(points, np.split(joined, ends), strict=True))
 
 
+def rank_correlation(predicted: FloatArray, values: FloatArray) -> float:
+    """Spearman's correlation; 0 of predictions that are all the same, which say nothing."""
+    return float(spearmanr(predicted, values).statistic) if np.ptp(predicted) > 0 else 0.0
+
+
 def transfer(encoder: Path, seeds: int, out: Path, screen: Console) -> None:
     """All pairs of spaces."""
     found = {name: domain(name) for name in DOMAINS}
@@ -360,9 +373,7 @@ def transfer(encoder: Path, seeds: int, out: Path, screen: Console) -> None:
                         models[source] = SourceModel(points[source][taken], found[source][2][taken], seed=seed)
                     known = models[source].predict(x)
                 measured = {
-                    f"spearman_{n}": float(
-                        spearmanr(predict_transferred(known, x, y, order[:n], test), y[test]).statistic
-                    )
+                    f"spearman_{n}": rank_correlation(predict_transferred(known, x, y, order[:n], test), y[test])
                     for n in TARGET_LABELS
                     if n or known is not None
                 }
