@@ -272,8 +272,8 @@ graphnas map table --encoder universal:nasbench201
 
 ## Limits
 
-For a search in one space take its own encoder. Kinds of vertices that no label stands for count as `other`.
-Cells of more than {most} vertices compute, but were not fitted. It knows nothing of accuracies.
+Searches were measured with each space's own encoder, not with this one. Kinds of vertices that no label stands for
+count as `other`. Cells of more than {most} vertices compute, but were not fitted. It knows nothing of accuracies.
 
 ## Licence
 
