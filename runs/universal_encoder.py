@@ -8,8 +8,8 @@ ranks the cells of another with none, 16 and 64 labels of its own, by the univer
 the same universal cells. `card` writes README.md of the encoder from what was measured.
 
     python runs/universal_encoder.py train --minutes 90
-    python runs/universal_encoder.py measure --seeds 10
-    python runs/universal_encoder.py transfer --seeds 5
+    python runs/universal_encoder.py measure --seeds 5
+    python runs/universal_encoder.py transfer --seeds 3
     python runs/universal_encoder.py card
 """
 
@@ -252,7 +252,7 @@ process (Spearman, mean over seeds).
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {lines}
 
-Of random graphs of up to {most} vertices {graphs:.3f} come back. Standard errors, and what the labels of one space tell
+Of random graphs of up to {most} vertices {graphs:.3f} come back. Deviations, and what the labels of one space tell
 of another, are in `runs/RESULTS.md` (`universal_encoder`, `universal_transfer`).
 
 ## Use
@@ -398,7 +398,7 @@ def main() -> None:
     )
     parser.add_argument("--encoder", type=Path, default=Path("encoders/universal"))
     parser.add_argument(
-        "--out", type=Path, help="runs/results/universal_PART.json if not given; what a card is written from"
+        "--out", type=Path, help="runs/results/universal_encoder.json, or universal_transfer.json, if not given"
     )
     args = parser.parse_args()
     screen = Console(stderr=True)

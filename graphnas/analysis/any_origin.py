@@ -37,6 +37,7 @@ WHOLE = "whole network"
 
 _INPUTS = UNIVERSAL[:2]
 _LEARNT = 1_000  # cells whose values are learnt; a process of more takes minutes and ranks hardly better
+_NEAR = 50  # known cells nearest to a point, whose values are learnt too
 
 
 @dataclass(frozen=True)
@@ -219,22 +220,30 @@ class PredictedValue:
 def predict_values(known: KnownCells, points: FloatArray, *, seed: int = 0) -> list[PredictedValue]:
     """Values of `m x d` points by a Gaussian process of the known cells.
 
-    Of more than 1,000 it knows those nearest to the points, half of them at most, and the first of the others.
+    Hyperparameters are those of the first 1,000 known cells. For each point these and the 50 nearest of the others are
+    what it knows, so that what it says of one point does not depend on which others there are.
 
     Args:
         known: Cells with values.
         points: The points.
         seed: Seed of the cells that hyperparameters are fitted to, where there are many.
+
+    Raises:
+        ValueError: if fewer than two cells are known.
     """
-    each = max(1, min(_LEARNT, len(known.latent)) // (2 * len(points)))
-    near = np.unique(known.nearest(points, each)[1])
-    rows = np.concatenate([near, np.setdiff1d(np.arange(len(known.latent)), near)])[:_LEARNT]
-    latent, values = known.latent[rows], known.values[rows]
-    mean, std = SourceModel(latent, values, seed=seed).moments(points)
-    centre, scale = float(values.mean()), float(values.std(ddof=1)) or 1.0
-    apart = known.nearest(points, 1)[0][:, 0]
+    if len(known.latent) < 2:
+        raise ValueError(f"Expected two or more known cells to learn from, but got {len(known.latent)}")
+    first = np.arange(min(_LEARNT, len(known.latent)))
+    process = SourceModel(known.latent[first], known.values[first], seed=seed)
+    apart, near = known.nearest(points, _NEAR)
     usual = float(np.median(known.nearest(known.latent, 2)[0][:, 1])) or 1.0
-    return [
-        PredictedValue(centre + scale * float(m), scale * float(s), float(d) / usual)
-        for m, s, d in zip(mean, std, apart, strict=True)
-    ]
+    found = []
+    for point, distance, rows in zip(points, apart[:, 0], near, strict=True):
+        rows = np.union1d(first, rows)
+        process.condition(known.latent[rows], known.values[rows])
+        (mean,), (std,) = process.moments(point[None])
+        value = PredictedValue(
+            process.centre + process.scale * float(mean), process.scale * float(std), float(distance) / usual
+        )
+        found.append(value)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,10 +33,17 @@ class SourceModel:
 
     def __init__(self, x: FloatArray, y: FloatArray, *, seed: int = 0) -> None:
         self.unit = math.sqrt(x.var(0).mean()) or 1.0
-        standard = (y - y.mean()) / (y.std(ddof=1) or 1.0)
+        self.centre, self.scale = float(y.mean()), float(y.std(ddof=1)) or 1.0
         with warnings.catch_warnings():
             _silence()
-            self.model = fit_ranking_model(self._scaled(x), torch.from_numpy(standard)[:, None], seed=seed)
+            self.model = fit_ranking_model(self._scaled(x), self._standard(y)[:, None], seed=seed)
+
+    def condition(self, x: FloatArray, y: FloatArray) -> None:
+        """Know other labels, of `n x d` points; hyperparameters stay as they are."""
+        cast(Any, self.model).set_train_data(self._scaled(x), self._standard(y), strict=False)
+
+    def _standard(self, y: FloatArray) -> Tensor:
+        return torch.from_numpy((y - self.centre) / self.scale)
 
     def _scaled(self, x: FloatArray) -> Tensor:
         return torch.from_numpy(np.asarray(x, dtype=np.float64) / self.unit)

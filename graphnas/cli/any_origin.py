@@ -34,7 +34,7 @@ def embed_any(
     *,
     neighbours: int,
     predict: str | None,
-    page: Path,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Embed networks and files of architectures, and say what they are like.
@@ -46,7 +46,7 @@ def embed_any(
         out: Table of the points.
         neighbours: Known architectures that are named for each source.
         predict: Space of a table whose values are learnt, with `:COLUMN` for another than its usual one.
-        page: HTML file of a map.
+        page: HTML file of a map; None for no map.
         as_json: Whether to print a record instead of tables.
     """
     import numpy as np
@@ -66,12 +66,15 @@ def embed_any(
     if predict is not None:
         for record, one in zip(records, predict_values(known[0], points), strict=True):
             record["predicted"] = {"mean": one.mean, "std": one.std, "distance": one.distance}
-    _draw(page, found, known)
+    if page is not None:
+        _draw(page, found, known)
     if as_json:
-        print_json({"file": str(out), "map": str(page), "rows": len(found), "predicted": values, "parts": records})
+        drawn = None if page is None else str(page)
+        print_json({"file": str(out), "map": drawn, "rows": len(found), "predicted": values, "parts": records})
         return
     _show(records, values)
-    typer.echo(f"{len(found)} points of {model.cell_dim} dimensions written to {out}, a map to {page}")
+    drawn = "" if page is None else f", a map to {page}"
+    typer.echo(f"{len(found)} points of {model.cell_dim} dimensions written to {out}{drawn}")
 
 
 def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
@@ -109,6 +112,8 @@ def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[InputShape]
             return [embed_cell(model, source, from_graphml(read_text(Path(source))))]
         except ValueError as error:
             raise BadData(f"{source}: {error}") from None
+    if source.endswith(".py"):
+        raise BadData(f"{source}: expected {source}:NAME, a network or a function that makes it")
     if not Path(source).is_file():
         raise BadData(f"{source}: expected FILE.onnx, FILE.py:NAME or a file of architectures, but there is none")
     found: list[Embedded] = []
@@ -211,8 +216,12 @@ def _show(records: Sequence[dict[str, Any]], values: str | None) -> None:
     print_table("", columns, rows, right="times vertices predicted distance value")
     if values is not None:
         far = any(record["predicted"]["distance"] > _FAR for record in records)
-        guess = f"; ?: more than {_FAR:g} usual distances from what is known, so a guess" if far else ""
-        typer.echo(f"predicted: {values}{guess}")
+        typer.echo(f"predicted: {values}")
+        if far:
+            typer.echo(
+                f"?: a guess, more than {_FAR:g} times as far from the nearest cell with a value as such cells usually "
+                "are from each other"
+            )
     if unmapped:
         typer.echo(f"read as other: {', '.join(f'{n} {name}' for name, n in unmapped.most_common())}")
 

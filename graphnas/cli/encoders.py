@@ -19,6 +19,7 @@ from graphnas.cli.console import (
     JsonOption,
     LimitOption,
     choose_device,
+    complain,
     console,
     print_json,
     print_table,
@@ -194,6 +195,7 @@ def evaluate(
     set_threads(1)
     from graphnas.analysis import encoder_report, prediction, training_split
     from graphnas.cli.labels import read_labels
+    from graphnas.spaces import Space
     from graphnas.studies import environment, write_text
 
     name, space = encoder_and_space(encoder)
@@ -214,6 +216,14 @@ def evaluate(
         "cells": training.drawn if cells is None else cells,
         "share": training.share,
     }
+    if space is not None:
+        usual = {"held_out": Training.held_out, "seed": Training.seed, "cells": Training.drawn, "share": Training.share}
+        fitted = record_of(folder).get("settings", {}).get("batches", {})
+        if space not in fitted or options != usual or limits:
+            complain(
+                f"{folder.name} may have been fitted to what is called held out: it kept apart architectures of "
+                f"{', '.join(one for one in fitted if one in Space.names()) or 'no space'}, by the options' defaults"
+            )
     with _progress() as progress:
         progress("cells", 0, 1)
         apart = training_split(model.space, **options)

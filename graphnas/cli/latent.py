@@ -67,7 +67,9 @@ def embed(
     page: Annotated[
         Path | None,
         typer.Option(
-            "--map", metavar="FILE", help="With a universal encoder: HTML file of a map; beside --out if not given."
+            "--map",
+            metavar="FILE",
+            help="With a universal encoder: HTML file of a map; named as --out if not given, and none by none.",
         ),
     ] = None,
     device: DeviceOption = Device.auto,
@@ -101,7 +103,12 @@ def embed(
 
         shapes = [input_of(text) for text in image or [USUAL]]
         predict = "digits101" if predict is None else None if predict == "none" else predict
-        page = page or out.with_suffix(".html")
+        page = None if page == Path("none") else page or out.with_suffix(".html")
+        if page is not None and page.resolve() == out.resolve():
+            raise typer.BadParameter(f"--map {page}: expected another file than --out")
+        for path in [out] if page is None else [out, page]:
+            if not path.parent.is_dir():
+                raise BadData(f"{path} cannot be written: there is no folder {path.parent}")
         embed_any(model, files, shapes, out, neighbours=neighbours, predict=predict, page=page, as_json=as_json)
         return
     if image or predict or page:
