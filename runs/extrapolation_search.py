@@ -4,7 +4,7 @@ Fitted as in `extrapolation_nasbench101.py`, it serves the latent search of all 
 `p101-full`), seven of eight cells of which have 7 vertices. Beside it stand the library's encoder, fitted to cells of
 at most 7, and searches without an encoder, all with the same seeds.
 
-    python runs/extrapolation_search.py --minutes 3 --encoders 3 --seeds 30
+    python runs/extrapolation_search.py --minutes 3 --encoders 1 --seeds 10
 
 Rows that `--out` holds are not measured again.
 """
@@ -40,8 +40,8 @@ COLUMNS = {f"best_{place}": f"best of {place} queries, %" for place in PLACES} |
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3.0, help="CPU minutes of each fit")
-    parser.add_argument("--encoders", type=int, default=3, help="fits, which take turns over the searches")
-    parser.add_argument("--seeds", type=int, default=30, help="searches of each row")
+    parser.add_argument("--encoders", type=int, default=1, help="fits, which take turns over the searches")
+    parser.add_argument("--seeds", type=int, default=10, help="searches of each row")
     parser.add_argument("--out", type=Path, default=Path("runs/results/extrapolation_search.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)

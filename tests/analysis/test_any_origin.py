@@ -138,3 +138,12 @@ def test_of_many_known_cells_those_nearby_are_learnt_from() -> None:
     (last,) = predict_values(known, latent[-1:])
     assert last.distance == pytest.approx(0, abs=1e-4)
     assert last.mean == pytest.approx(latent[-1, 0], abs=0.05)
+
+
+def test_a_prediction_does_not_depend_on_what_else_is_asked() -> None:
+    rng = np.random.default_rng(0)
+    latent = rng.standard_normal((1_500, 4))
+    known = KnownCells(Space.load("digits101"), [], latent, latent[:, 0] + rng.normal(0, 0.3, 1_500))
+    (alone,) = predict_values(known, latent[-1:])
+    among = predict_values(known, np.concatenate([latent[1_100:1_105] + 0.3, latent[-1:]]))[-1]
+    assert (among.mean, among.std) == pytest.approx((alone.mean, alone.std), rel=1e-4)
