@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from graphnas.cell import Architecture, Cell, from_arrays, is_input, to_arrays
 from graphnas.encoders import CellAutoencoder
 from graphnas.importing import Macro
 from graphnas.importing.blocks import pieces
-from graphnas.importing.operators import kind_of
+from graphnas.importing.cells import known_label
 from graphnas.spaces import Space
 from graphnas.spaces.universal import (
     UNIVERSAL,
     computed,
     grouped,
     universal_arrays,
-    universal_codes,
     universal_label,
 )
 
@@ -119,29 +117,9 @@ def embed_cell(model: CellAutoencoder, source: str, cell: Cell) -> Embedded:
     Raises:
         ValueError: if it is too large.
     """
-    labels = (op if universal_label(op) else _label_elsewhere(op) or op for op in cell.ops)
+    labels = (known_label(op) or op for op in cell.ops)
     whole, unmapped = universal_cell(Cell(tuple(labels), cell.edges))
     return Embedded(source, "cell", 1, whole, _latents(model, [whole])[0], unmapped, source)
-
-
-def _label_elsewhere(op: str) -> str | None:
-    """The universal label of an operation of any space, or of a kind of layer; None if it has none."""
-    of_spaces = _labels_of_spaces()
-    if op in of_spaces:
-        return of_spaces[op]
-    kind = kind_of(op)
-    return universal_label(op.lower()) or universal_label("identity" if kind == "view" else kind.replace("_", ""))
-
-
-@functools.cache
-def _labels_of_spaces() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in Space.names():
-        space = Space.load(name)
-        if len(space.topology.inputs) <= len(_INPUTS):
-            codes = universal_codes(space)
-            found |= {op: UNIVERSAL[code] for op, code in zip(space.vocabulary, codes, strict=True)}
-    return found
 
 
 def embed_architectures(
@@ -212,6 +190,7 @@ class PredictedValue:
 
     mean: float
     std: float
+    """Of what would be measured, its noise included."""
     distance: float
     """To the nearest known cell, in medians of the distance from a known cell to its nearest other: far above 1, the
     prediction is a guess."""

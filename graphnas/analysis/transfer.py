@@ -53,11 +53,12 @@ class SourceModel:
         return self.moments(x)[0]
 
     def moments(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """`n` means and standard deviations of the function behind the labels, in standard deviations of these."""
+        """`n` means and standard deviations of labels, noise included, in those of the source's labels."""
         with warnings.catch_warnings(), torch.no_grad():
             _silence()
-            posterior = self.model.posterior(self._scaled(x))
-        return posterior.mean[:, 0].numpy(), posterior.variance[:, 0].sqrt().numpy()
+            posterior = self.model.posterior(self._scaled(x), observation_noise=True)
+            mean, std = posterior.mean[:, 0], posterior.variance[:, 0].sqrt()
+        return mean.detach().numpy(), std.detach().numpy()
 
 
 def predict_transferred(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from graphnas.cli.console import BadData, print_json, print_table, writing
+from graphnas.cli.console import BadData, print_json, print_table, printable, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ def embed_any(
 
     Args:
         model: A universal autoencoder.
-        sources: `FILE.onnx`, `FILE.py:NAME` or files of architectures.
+        sources: `FILE.onnx`, `FILE.graphml`, `FILE.py:NAME` or files of architectures.
         shapes: Of the inputs of networks in PyTorch.
         out: Table of the points.
         neighbours: Known architectures that are named for each source.
@@ -95,23 +95,21 @@ def _record(parts: Sequence[Embedded]) -> dict[str, Any]:
 
 
 def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[InputShape]) -> list[Embedded]:
-    from graphnas.analysis.any_origin import embed_architectures, embed_cell, embed_network
-    from graphnas.cli.architectures import read_architectures, read_text
-    from graphnas.cli.importing import is_network, read_network
-    from graphnas.formats.graphs import from_graphml
-    from graphnas.importing import ImportFailed, coarsen, macro_structure
+    from graphnas.analysis.any_origin import LARGEST, embed_architectures, embed_cell, embed_network
+    from graphnas.cli.architectures import read_architectures
+    from graphnas.cli.importing import is_network, read_cell, read_network
+    from graphnas.importing import ImportFailed, macro_structure
     from graphnas.spaces import Space
 
     if is_network(source):
         try:
-            return embed_network(model, source, macro_structure(coarsen(read_network(source, shapes))))
+            graph = read_network(source, shapes)
         except (ImportFailed, FileNotFoundError, ImportError) as error:
-            raise BadData(f"{source}: {error}") from None
-    if source.lower().endswith(".graphml") and Path(source).is_file():
-        try:
-            return [embed_cell(model, source, from_graphml(read_text(Path(source))))]
-        except ValueError as error:
-            raise BadData(f"{source}: {error}") from None
+            message = str(error)
+            raise BadData(message if message.startswith(source) else f"{source}: {message}") from None
+        if source.lower().endswith(".graphml") and len(graph.vertices) <= LARGEST:
+            return [embed_cell(model, source, read_cell(source))]
+        return embed_network(model, source, macro_structure(graph))
     if source.endswith(".py"):
         raise BadData(f"{source}: expected {source}:NAME, a network or a function that makes it")
     if not Path(source).is_file():
@@ -223,7 +221,8 @@ def _show(records: Sequence[dict[str, Any]], values: str | None) -> None:
                 "are from each other"
             )
     if unmapped:
-        typer.echo(f"read as other: {', '.join(f'{n} {name}' for name, n in unmapped.most_common())}")
+        names = ", ".join(f"{count} {name}" for name, count in unmapped.most_common())
+        typer.echo(f"read as other: {printable(names)}")
 
 
 def _write(out: Path, found: Sequence[Embedded]) -> None:

@@ -133,7 +133,12 @@ def _lies_on(path: Path, name: Any) -> bool:
 
 def complain(message: str) -> None:
     """Say one line on standard error."""
-    typer.echo(f"graphnas: {message}", err=True)
+    typer.echo(f"graphnas: {printable(message)}", err=True)
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which names in a file may hold and a terminal would obey."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def print_json(value: Any) -> None:
@@ -170,7 +175,7 @@ def print_table(
     for name in columns:
         table.add_column(name, justify="right" if name in named else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if item is None else str(item)) for item in row))
+        table.add_row(*(Text("" if item is None else printable(str(item))) for item in row))
     console().print(table)
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from graphnas.cli.console import BadData, JsonOption, print_json, print_table, set_threads, writing
+from graphnas.cli.console import BadData, JsonOption, print_json, print_table, printable, set_threads, writing
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from graphnas.importing import CoarseGraph, FoundCell, Macro, OperatorGraph, Recognised
+    from graphnas.cell import Cell
+    from graphnas.importing import CoarseGraph, FoundCell, Macro, Recognised
 
 USUAL = "3x224x224"
 """Shape of an image where none is given."""
@@ -30,7 +31,10 @@ _MOST_BLOCKS = 12  # of a network that are shown
 def import_networks(
     networks: Annotated[
         list[str],
-        typer.Argument(metavar="NETWORK...", help="FILE.onnx, or FILE.py:NAME, a network or a function that makes it."),
+        typer.Argument(
+            metavar="NETWORK...",
+            help="FILE.onnx, FILE.graphml, or FILE.py:NAME, a network or a function that makes it.",
+        ),
     ],
     image: Annotated[
         list[str] | None,
@@ -57,21 +61,17 @@ def import_networks(
       graphnas import mine.py:net --input 3x32x32 --out mine.json
     """
     set_threads(1)
-    from graphnas.importing import (
-        ImportFailed,
-        coarsen,
-        macro_structure,
-        recognise_cells,
-        recognise_network,
-    )
+    from graphnas.importing import ImportFailed, macro_structure, recognise_cells, recognise_network
     from graphnas.spaces import Space
 
     shapes = [input_of(text) for text in image or [USUAL]]
+    if out is not None:
+        keep_sources(out, networks, "--out")
     spaces = [Space.load(name) for name in _SPACES]
     records = []
     for name in networks:
         try:
-            graph = coarsen(read_network(name, shapes))
+            graph = read_network(name, shapes)
         except (ImportFailed, FileNotFoundError, ImportError) as error:
             message = str(error)
             raise BadData(message if message.startswith(name) else f"{name}: {message}") from None
@@ -100,27 +100,38 @@ class InputShape(NamedTuple):
 
 
 def is_network(name: str) -> bool:
-    """Whether a source is `FILE.onnx` or `FILE.py:NAME`."""
-    return name.lower().endswith(".onnx") or re.search(r"\.py:[^:]+$", name) is not None
+    """Whether a source is `FILE.onnx`, `FILE.graphml` or `FILE.py:NAME`."""
+    return name.lower().endswith((".onnx", ".graphml")) or re.search(r"\.py:[^:]+$", name) is not None
 
 
-def read_network(name: str, shapes: Sequence[InputShape]) -> OperatorGraph:
-    """The operators of a network.
+def keep_sources(written: Path, sources: Sequence[str], option: str) -> None:
+    """Refuse to write a file that is read.
+
+    Raises:
+        BadParameter: naming it and the option.
+    """
+    read = [Path(name.rpartition(":")[0] if re.search(r"\.py:[^:]+$", name) else name) for name in sources]
+    if written.resolve() in [one.resolve() for one in read]:
+        raise typer.BadParameter(f"{option} {written}: expected another file than those that are read")
+
+
+def read_network(name: str, shapes: Sequence[InputShape]) -> CoarseGraph:
+    """A network, as vertices.
 
     Raises:
         ImportFailed: as the readers.
-        BadData: if it is neither.
+        BadData: if it is no network.
     """
-    from graphnas.importing import read_onnx, trace
+    from graphnas.importing import coarsen, graph_of_cell, read_onnx, trace
     from graphnas.importing.tracing import precision
 
     if not is_network(name):
-        raise BadData(f"{name}: expected FILE.onnx or FILE.py:NAME")
-    if name.lower().endswith(".onnx"):
+        raise BadData(f"{name}: expected FILE.onnx, FILE.graphml or FILE.py:NAME")
+    file, _, attribute = name.rpartition(":")
+    if name.lower().endswith((".onnx", ".graphml")):
         if not Path(name).is_file():
             raise BadData(f"{name}: there is no such file")
-        return read_onnx(name)
-    file, _, attribute = name.rpartition(":")
+        return coarsen(read_onnx(name)) if name.lower().endswith(".onnx") else graph_of_cell(read_cell(name))
     import torch
 
     network = _network(Path(file), attribute)
@@ -130,7 +141,22 @@ def read_network(name: str, shapes: Sequence[InputShape]) -> OperatorGraph:
         images = [torch.zeros(2, *shape.sizes, dtype=one) for shape, one in zip(shapes, types, strict=True)]
     except (RuntimeError, MemoryError) as error:
         raise BadData(f"--input: {error!s:.200}") from None
-    return trace(network, *images)
+    return coarsen(trace(network, *images))
+
+
+def read_cell(name: str) -> Cell:
+    """The cell of a GraphML file.
+
+    Raises:
+        BadData: if it holds none.
+    """
+    from graphnas.cli.architectures import read_text
+    from graphnas.formats.graphs import from_graphml
+
+    try:
+        return from_graphml(read_text(Path(name)))
+    except ValueError as error:
+        raise BadData(f"{name}: {error}") from None
 
 
 def _network(path: Path, attribute: str) -> nn.Module:
@@ -195,6 +221,7 @@ def _record(
         "fused": dict(account.fused),
         "passed_over": dict(account.passed_over),
         "unmapped": dict(account.unmapped),
+        "unread": dict(account.unread),
         "constants": account.constants,
         "graph": graph.cell().to_dict(),
         "blocks": [{"count": block.count, "cell": block.cell.to_dict()} for block in macro.blocks],
@@ -224,8 +251,10 @@ def _show(record: dict[str, Any]) -> None:
         typer.echo("  unknown: " + _counted(record["unmapped"]))
     if record["passed_over"]:
         typer.echo("  passed over, since they change form or scale alone: " + _counted(record["passed_over"]))
+    if record["unread"]:
+        typer.echo("  not part of it, since no output depends on them: " + _counted(record["unread"]))
     if record["constants"]:
-        typer.echo(f"  {record['constants']} operators that nothing which depends on the input leads through")
+        typer.echo(f"  not part of it, since they do not depend on the input: {record['constants']} operators")
     rows = [
         (
             _letter(number),
@@ -250,7 +279,7 @@ def _show(record: dict[str, Any]) -> None:
 
 
 def _counted(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in numbers.items())
+    return printable(", ".join(f"{count} {name}" for name, count in numbers.items()))
 
 
 def _letter(number: int) -> str:

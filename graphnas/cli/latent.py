@@ -99,14 +99,15 @@ def embed(
     model = open_encoder(encoder, limit, choose_device(device))
     if model.space.name == ANY:
         from graphnas.cli.any_origin import embed_any
-        from graphnas.cli.importing import USUAL, input_of
+        from graphnas.cli.importing import USUAL, input_of, keep_sources
 
         shapes = [input_of(text) for text in image or [USUAL]]
         predict = "digits101" if predict is None else None if predict == "none" else predict
         page = None if page == Path("none") else page or out.with_suffix(".html")
         if page is not None and page.resolve() == out.resolve():
             raise typer.BadParameter(f"--map {page}: expected another file than --out")
-        for path in [out] if page is None else [out, page]:
+        for option, path in [("--out", out)] if page is None else [("--out", out), ("--map", page)]:
+            keep_sources(path, files, option)
             if not path.parent.is_dir():
                 raise BadData(f"{path} cannot be written: there is no folder {path.parent}")
         embed_any(model, files, shapes, out, neighbours=neighbours, predict=predict, page=page, as_json=as_json)
@@ -115,7 +116,8 @@ def embed(
         raise typer.BadParameter(
             f"--input, --predict and --map go with a universal encoder; {encoder} is of {model.space.name}"
         )
-    networks = [file for file in files if is_network(file)]
+    # A file of GraphML may be a cell of the space.
+    networks = [file for file in files if is_network(file) and not file.lower().endswith(".graphml")]
     if networks:
         raise typer.BadParameter(f"{networks[0]} is a network; networks go with --encoder universal")
     architectures = [one for file in files for one in read_architectures(Path(file), model.space)]

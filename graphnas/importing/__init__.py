@@ -1,6 +1,7 @@
 """Networks of any origin as graphs of cells: traced, coarsened, cut into blocks, and recognised."""
 
 from graphnas.importing.blocks import Block, Macro, macro_structure
+from graphnas.importing.cells import graph_of_cell
 from graphnas.importing.coarsening import Account, CoarseGraph, Vertex, coarsen
 from graphnas.importing.onnx_file import read_onnx
 from graphnas.importing.operators import ImportFailed, Operator, OperatorGraph
@@ -20,6 +21,7 @@ __all__ = [
     "Recognised",
     "Vertex",
     "coarsen",
+    "graph_of_cell",
     "macro_structure",
     "read_onnx",
     "recognise_cells",

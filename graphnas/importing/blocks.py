@@ -52,11 +52,10 @@ def macro_structure(graph: CoarseGraph) -> Macro:
     """Take a network apart; what several inputs go through before they meet is one piece."""
     vertices = graph.vertices
     entrance = sum(not one.sources for one in vertices) - 1
-    places = [entrance, *(place for place in cuts(vertices) if place > entrance)]
-    # The output vertex computes nothing.
-    between = [(start, end) for start, end in itertools.pairwise(places) if end < len(vertices) - 1]
-    if not between:
-        between = [(entrance, len(vertices) - 2)] if len(vertices) > entrance + 2 else []
+    # The output vertex computes nothing: what it reads of several vertices ends with the last of these.
+    last = len(vertices) - 2
+    inner = [place for place in cuts(vertices) if entrance < place < last]
+    between = list(itertools.pairwise([entrance, *inner, last])) if last > entrance else []
     parts = _joined(vertices, [shorter for piece in between for shorter in _taken_apart(vertices, *piece)])
     known: dict[str, int] = {}
     cells: list[Cell] = []
@@ -79,16 +78,18 @@ def macro_structure(graph: CoarseGraph) -> Macro:
 
 
 def part(vertices: Sequence[Vertex], start: int, end: int) -> Cell:
-    """The vertices after one cut up to another as a cell, whose inputs are what these read that lies before them."""
+    """The vertices after one cut up to another as a cell, whose inputs are what these read that lies before them.
+
+    Its output is the last, and whatever else of it the network gives.
+    """
     inner = range(start + 1, end + 1)
     entering = sorted({source for number in inner for source in vertices[number].sources if source <= start})
     place = {number: vertex for vertex, number in enumerate((*entering, *inner))}
     edges = {(place[source], place[number]) for number in inner for source in vertices[number].sources}
     inputs = ["input"] if len(entering) == 1 else [f"input{number}" for number in range(len(entering))]
-    last = len(place) - 1
-    return Cell(
-        (*inputs, *(strided(vertices[number]) for number in inner), OUTPUT), frozenset({*edges, (last, last + 1)})
-    )
+    output = len(place)
+    edges |= {(place[number], output) for number in {end, *vertices[-1].sources} if number in inner}
+    return Cell((*inputs, *(strided(vertices[number]) for number in inner), OUTPUT), frozenset(edges))
 
 
 def pieces(cell: Cell, most: int) -> list[Cell]:

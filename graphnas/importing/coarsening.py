@@ -8,9 +8,10 @@ a vertex under its own name, and is counted.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphnas.cell import OUTPUT, Cell
@@ -18,11 +19,13 @@ from graphnas.importing.operators import KINDS, ImportFailed, Operator, Operator
 
 _CONVOLUTIONS = ("conv", "transposed_conv")
 _UNITS = (*_CONVOLUTIONS, "linear")  # what takes in normalisations and activations before it
-_JOINS = ("add", "mul", "concat", "matmul", "attention")  # and these those after them
-_ELEMENTWISE = ("add", "mul")
+_JOINS = ("add", "sub", "mul", "concat", "matmul", "attention")  # and these those after them
+_ELEMENTWISE = ("add", "sub", "mul")
 _ENDS = ("input", "output")
 _ALIKE = ("type_as", "view_as", "reshape_as", "expand_as")  # what takes form or type alone from a second tensor
 _STATISTIC = ("activation", "reduce")  # what the scale of a normalisation is computed by
+_SQUARES, _ROOTS = ("square", "pow"), ("sqrt", "rsqrt", "pow")
+_PLAIN = ("relu", "relu6", "gelu", "silu", "swish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "mish")
 
 
 @dataclass
@@ -59,8 +62,10 @@ class Account:
     """Operators that change the form or the scale of one tensor or hide a part of it, by name."""
     unmapped: Mapping[str, int]
     """Operators that have no kind, by name; they are vertices under this name."""
+    unread: Mapping[str, int]
+    """Operators that depend on an input and that no output depends on, by name."""
     constants: int
-    """Operators on no such path."""
+    """Operators that depend on no input."""
 
     @property
     def share(self) -> float:
@@ -115,7 +120,8 @@ def coarsen(graph: OperatorGraph) -> CoarseGraph:
     Raises:
         ImportFailed: if no path joins an input and an output.
     """
-    live = graph.live()
+    fed = graph.fed()
+    live = [both and read for both, read in zip(fed, graph.read(), strict=True)]
     if not any(alive and one.kind == "output" for alive, one in zip(live, graph.operators, strict=True)):
         raise ImportFailed("Expected a network whose output depends on its input, but no path joins them")
     passed: Counter[str] = Counter()
@@ -140,9 +146,12 @@ def coarsen(graph: OperatorGraph) -> CoarseGraph:
         fused=fused,
         passed_over=passed,
         unmapped=unmapped,
-        constants=sum(
-            not is_live and one.kind not in _ENDS for one, is_live in zip(graph.operators, live, strict=True)
+        unread=Counter(
+            one.origin
+            for one, depends, is_live in zip(graph.operators, fed, live, strict=True)
+            if depends and not is_live and one.kind not in (*_ENDS, "view")
         ),
+        constants=sum(not depends and one.kind not in _ENDS for one, depends in zip(graph.operators, fed, strict=True)),
     )
     return CoarseGraph(tuple(vertices), mapping, graph.parameters)
 
@@ -152,7 +161,8 @@ def _without_views(
 ) -> dict[int, _Node]:
     """Live operators by number, with what they read through operators that are passed over.
 
-    The same activation of the same tensor is one, however often it is computed: exporters differ in that.
+    The same activation of the same tensor is one, however often it is computed: exporters differ in that. Of those that
+    have parameters each is its own, and a product with weights is a linear map.
     """
     through: dict[int, int] = {}
     activated: dict[tuple[str, int], int] = {}
@@ -169,12 +179,15 @@ def _without_views(
             through[number] = sources[0]
             passed[one.origin] += 1
             continue
-        if one.kind == "activation" and len(sources) == 1:
-            first = activated.setdefault((one.origin.lower().rstrip("_"), sources[0]), number)
+        name = one.origin.lower().rstrip("_")
+        if name in _PLAIN and len(sources) == 1:
+            first = activated.setdefault((name, sources[0]), number)
             if first != number:
                 through[number] = first
                 fused["activation"] += 1
                 continue
+        if one.kind == "matmul" and len(sources) == 1:
+            one = replace(one, kind="linear")
         through[number] = number
         nodes[number] = _Node(one, sources, names=[one.name])
     return nodes
@@ -199,16 +212,18 @@ def _replace(nodes: dict[int, _Node], consumers: dict[int, list[int]], old: int,
 
 
 def _join_norms(nodes: dict[int, _Node], fused: Counter[str]) -> None:
-    """A product with what is computed of the mean square of the same tensor alone: a normalisation written out."""
+    """A product with the root of the mean square of the same tensor: a normalisation written out."""
     consumers = _consumers(nodes)
     for number in [number for number, node in nodes.items() if node.kind == "mul" and len(set(node.sources)) == 2]:
         for scale, value in itertools.permutations(set(nodes[number].sources)):
             chain = [scale]
-            while nodes[chain[-1]].kind in _STATISTIC and len(set(nodes[chain[-1]].sources)) == 1:
+            while (
+                chain[-1] != value and nodes[chain[-1]].kind in _STATISTIC and len(set(nodes[chain[-1]].sources)) == 1
+            ):
                 chain.append(nodes[chain[-1]].sources[0])
             inner = chain[:-1]
             alone = all(len(set(consumers[one])) == 1 for one in inner)
-            if chain[-1] != value or not alone or "reduce" not in [nodes[one].kind for one in inner]:
+            if chain[-1] != value or not alone or not _is_scale([nodes[one].operator for one in reversed(inner)]):
                 continue
             whole = nodes[number]
             whole.names = [name for one in (*reversed(inner), number) for name in nodes[one].names]
@@ -220,6 +235,16 @@ def _join_norms(nodes: dict[int, _Node], fused: Counter[str]) -> None:
                     consumers[source] = [reader for reader in consumers[source] if reader != one]
                 del nodes[one]
             break
+
+
+def _is_scale(operators: Sequence[Operator]) -> bool:
+    """Whether operators take the root of a mean of squares; other functions of a tensor are a gate if they scale it."""
+    places = [place for place, one in enumerate(operators) if one.kind == "reduce"]
+    names = [one.origin.lower().rstrip("_") for one in operators]
+    return any(
+        any(name in _SQUARES for name in names[:place]) and any(name in _ROOTS for name in names[place + 1 :])
+        for place in places
+    )
 
 
 def _join_attention(nodes: dict[int, _Node], fused: Counter[str]) -> None:
@@ -357,7 +382,9 @@ def _vertex(node: _Node, place: Mapping[int, int]) -> Vertex:
     return Vertex(
         label=_label(node),
         sources=tuple(place[source] for source in node.sources),
-        stride=max(one.attributes.get("stride", (1,))),
+        stride=math.prod(
+            max(part.attributes.get("stride", (1,))) for part in (one, node.pointwise) if part is not None
+        ),
         channels=(shape[1] if len(shape) != 3 else shape[-1]) if shape is not None and len(shape) > 1 else None,
         around=(*node.before, one.kind, *node.after) if node.before or node.after else (),
         names=tuple(node.names),

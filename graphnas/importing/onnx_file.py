@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 _LARGEST = 2**31  # bytes of a file, which is what a message of protobuf may have
+_OF_SHAPES = ("Shape", "Size")
 _MOST_AXES, _LARGEST_SIZE = 3, 2**20  # of a kernel, and numbers on one of them
 
 
@@ -65,8 +66,9 @@ def _operators(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]]) -
         inner = [name for name, attribute in attributes.items() if attribute.type in (5, 10)]
         if inner:
             raise ImportFailed(f"node {node.name!r} ({node.op_type}): control flow is not followed")
-        # An empty name stands for what is left out.
-        sources = tuple(number[name] for name in node.input if name and name in number)
+        # An empty name stands for what is left out; of a tensor's shape nothing depends on what is in it.
+        read = () if node.op_type in _OF_SHAPES else node.input
+        sources = tuple(number[name] for name in read if name and name in number)
         if not node.input and kind_of(node.op_type) != node.op_type:
             raise ImportFailed(f"node {node.name!r} ({node.op_type}) reads nothing")
         result = node.output[0] if node.output else ""

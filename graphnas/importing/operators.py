@@ -55,25 +55,21 @@ class OperatorGraph:
             if any(not 0 <= source < number for source in one.sources):
                 raise ImportFailed(f"Expected the sources of operator {number} ({one.name}) to come before it")
 
-    def consumers(self) -> list[list[int]]:
-        """For each operator, those that take its result, once for each time they do."""
-        found: list[list[int]] = [[] for _ in self.operators]
+    def fed(self) -> list[bool]:
+        """For each operator, whether it depends on an input."""
+        found = [one.kind == "input" for one in self.operators]
         for number, one in enumerate(self.operators):
-            for source in one.sources:
-                found[source].append(number)
+            found[number] |= any(found[source] for source in one.sources)
         return found
 
-    def live(self) -> list[bool]:
-        """For each operator, whether it lies on a path from an input to an output."""
-        fed = [one.kind == "input" for one in self.operators]
-        for number, one in enumerate(self.operators):
-            fed[number] |= any(fed[source] for source in one.sources)
-        used = [one.kind == "output" for one in self.operators]
+    def read(self) -> list[bool]:
+        """For each operator, whether an output depends on it."""
+        found = [one.kind == "output" for one in self.operators]
         for number in reversed(range(len(self.operators))):
-            if used[number]:
+            if found[number]:
                 for source in self.operators[number].sources:
-                    used[source] = True
-        return [a and b for a, b in zip(fed, used, strict=True)]
+                    found[source] = True
+        return found
 
 
 _NAMES = {
@@ -98,7 +94,8 @@ _NAMES = {
     "global_pool": "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d "
     "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d adaptiveavgpool1d adaptiveavgpool2d adaptiveavgpool3d "
     "adaptivemaxpool1d adaptivemaxpool2d adaptivemaxpool3d globalaveragepool globalmaxpool",
-    "add": "add iadd rsub sub isub subtract",
+    "add": "add iadd",
+    "sub": "sub isub rsub subtract",
     "mul": "mul imul multiply div divide truediv",
     "concat": "cat concat concatenate stack hstack vstack",
     "attention": "scaled_dot_product_attention multi_head_attention_forward multiheadattention attention "

@@ -83,8 +83,10 @@ def wired(
 
     Returns:
         The cell; None if a vertex is no operation of the space, the input is read without a projection, something else
-        enters too, or it is larger than any cell.
+        enters or leaves too, or it is larger than any cell.
     """
+    if any(first < number < last for number in vertices[-1].sources):
+        return None
     inner = [number for number in range(first + 1, last + 1) if vertices[number].label not in _WIRING]
     projections = {
         number for number in inner if projected and vertices[number].label == "conv1x1"

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from graphnas.importing.operators import ImportFailed, Operator, OperatorGraph, kind_of, pooled
 
@@ -135,18 +136,29 @@ def _branches(node: fx.Node) -> tuple[fx.Graph, ...]:
     """Graphs that an operation chooses from or repeats, as those of `torch.cond`."""
     if not isinstance(node.target, torch._ops.HigherOrderOperator):
         return ()
-    whole = node.graph.owning_module
-    held = [getattr(whole, str(one.target), None) for one in node.all_input_nodes if one.op == "get_attr"]
-    return tuple(one.graph for one in held if isinstance(one, fx.GraphModule))
+    held = map(_graph_of, node.all_input_nodes)
+    return tuple(one for one in held if one is not None)
+
+
+def _graph_of(node: fx.Node) -> fx.Graph | None:
+    """The graph that a node stands for, if it does."""
+    held = getattr(node.graph.owning_module, str(node.target), None) if node.op == "get_attr" else None
+    return held.graph if isinstance(held, fx.GraphModule) else None
 
 
 def _add_branch(node: fx.Node, branch: fx.Graph, number: dict[fx.Node, int], found: list[Operator]) -> tuple[int, ...]:
     """Add a branch's operators, and say which its results are."""
-    operands = node.args[-1] if isinstance(node.args[-1], list | tuple) else node.args
-    given = [one for one in operands if isinstance(one, fx.Node) and one.op != "get_attr"]
+    graphs = [place for place, one in enumerate(node.args) if isinstance(one, fx.Node) and _graph_of(one) is not None]
+    # What comes after its graphs it gives to them one by one: operands, what a loop carries, what it passes over.
+    given = tree_leaves(node.args[graphs[-1] + 1 :])
+    fed = OperatorGraph(tuple(found)).fed()
+    depending = [number[one] for one in given if one in number and fed[number[one]]]
     for inside, outside in zip(branch.find_nodes(op="placeholder"), given, strict=False):
         if outside in number:
-            number[inside] = number[outside]
+            first = number[outside]
+            # What a loop begins with may be constant; unless it is a counter, what it carries on is not.
+            carried = str(node.target) != "cond" and not fed[first] and _shape(outside)
+            number[inside] = depending[0] if carried and depending else first
     _add_operators(branch, number, found)
     (output,) = branch.find_nodes(op="output")
     return _sources(output, number)

@@ -53,7 +53,7 @@ _MODULES = {
     "identity": "identity",
     "zero": "zero",
 }
-_KINDS = {"global_pool": "globalpool", SUM: "add", "zeros": "zero", "view": "identity"}
+_KINDS = {"global_pool": "globalpool", SUM: "add", "sub": "add", "zeros": "zero", "view": "identity"}
 # Families of sized vertices: the sizes that have a label of their own.
 _SIZES: dict[str, list[tuple[int, int]]] = {}
 for _name in _OPERATIONS:

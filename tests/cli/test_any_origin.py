@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from graphnas.cell import Cell
 from graphnas.cli.main import app
 from graphnas.encoders import CellAutoencoder
+from graphnas.formats.graphs import to_graphml
 from graphnas.spaces import Space
 from graphnas.spaces.universal import any_space
 
@@ -163,3 +165,24 @@ def test_what_cannot_be_embedded_is_refused(encoder: Path, tmp_path: Path) -> No
     assert result.exit_code != 0
     assert "nowhere" in result.output
     assert not (tmp_path / "points.csv").exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--map"])
+def test_what_is_read_is_not_overwritten(encoder: Path, tmp_path: Path, option: str) -> None:
+    path = tmp_path / "graph.csv"
+    path.write_text(GRAPHML)
+    asked = {"--out": tmp_path / "points.csv", "--map": tmp_path / "map.html"} | {option: path}
+    result = run(path, "--encoder", encoder, *(part for pair in asked.items() for part in pair))
+    assert result.exit_code == 2
+    assert option in result.output
+    assert path.read_text() == GRAPHML
+
+
+def test_large_graphs_come_in_blocks(encoder: Path, tmp_path: Path) -> None:
+    ops = ("input", *(("conv3x3", "maxpool3x3", "conv1x1") * 40), "output")
+    path = tmp_path / "long.graphml"
+    path.write_text(to_graphml(Cell(ops, frozenset((number, number + 1) for number in range(len(ops) - 1)))))
+    result = run(path, "--encoder", encoder, "--out", tmp_path / "points.csv", "--predict", "none", "--json")
+    assert result.exit_code == 0, result.output
+    parts = json.loads(result.stdout)["parts"]
+    assert [(one["part"], one["count"]) for one in parts] == [(None, 1), ("block 0", 40)]

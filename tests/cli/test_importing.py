@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from graphnas.cell import Cell
 from graphnas.cli.main import app
+from graphnas.formats.graphs import to_graphml
 
 SMALL = """
 from __future__ import annotations
@@ -92,7 +94,7 @@ def test_a_network_is_taken_apart(file: Path, tmp_path: Path) -> None:
     ("network", "code", "message"),
     [
         ("none.py:net", 3, "there is no such file"),
-        ("nets.py", 3, "expected FILE.onnx or FILE.py:NAME"),
+        ("nets.py", 3, "expected FILE.onnx, FILE.graphml or FILE.py:NAME"),
         ("nets.py:missing", 3, "there is no 'missing' in it"),
         ("nets.py:broken", 3, "RuntimeError: no such weights"),
         ("nets.py:number", 3, "object is not callable"),
@@ -128,3 +130,28 @@ def test_a_shape_is_sizes(file: Path) -> None:
     result = run("import", f"{file}:wide", "--input", "3,32,32")
     assert result.exit_code == 2
     assert "--input: expected sizes with x between" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_what_is_read_is_not_overwritten(file: Path) -> None:
+    before = file.read_text()
+    result = run("import", f"{file}:wide", "--input", "3x8x8", "--out", file)
+    assert result.exit_code == 2
+    assert "--out" in result.output
+    assert file.read_text() == before
+
+
+def test_a_graph_of_vertices_is_a_network(tmp_path: Path) -> None:
+    ops = ("input", "conv3x3", "conv1x1", "\u009b31mfft", "relu", "output")
+    path = tmp_path / "cell.graphml"
+    path.write_text(to_graphml(Cell(ops, frozenset({(0, 1), (1, 2), (2, 3), (3, 5), (1, 4)}))))
+    result = run("import", path)
+    assert result.exit_code == 0, result.output
+    assert "3 operators, 66.7 % of them known" in result.stdout
+    assert "since no output depends on them: 1 activation" in result.stdout
+    # A terminal would obey it.
+    assert "\u009b" not in result.stdout
+    assert "31mfft" in result.stdout
+    path.write_text(to_graphml(Cell(ops[:2] + ops[-1:], frozenset({(0, 1)}))))
+    assert "no path joins them" in run("import", path).stderr
+    path.write_text("<graphml>")
+    assert run("import", path).exit_code == 3

@@ -128,3 +128,36 @@ def test_a_large_cell_in_pieces_has_all_its_vertices() -> None:
         assert feeding >= set(range(first, one.size - 1))
     # The shortcuts over three meet in every third vertex, where all but the longest can be cut.
     assert sum("input1" in one.ops for one in cut) == 1
+
+
+class Several(nn.Module):
+    """A network with an auxiliary classifier, and one that gives features too (Szegedy et al. 2015)."""
+
+    def __init__(self, features: bool) -> None:
+        super().__init__()
+        self.stem, self.rest, self.features = conv(3, 8), nn.Sequential(conv(8, 8, 5), conv(8, 8, 5)), features
+        self.side, self.head = nn.Linear(8, 10), nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.stem(x)
+        y = self.rest(x)
+        logits = self.head(y.mean((2, 3)))
+        return (y, logits) if self.features else (self.side(x.mean((2, 3))), logits)
+
+
+@pytest.mark.parametrize("network", [Several(False), Several(True), Chained(4, "nnnrnn"), Classifier(BasicBlock(8, 8))])
+def test_every_vertex_is_part_of_a_block(network: nn.Module) -> None:
+    graph, macro = read(network)
+    covered = [
+        number for block in macro.blocks for first, last in block.places for number in range(first + 1, last + 1)
+    ]
+    assert sorted(covered) == list(range(1, len(graph.vertices) - 1))
+
+
+def test_several_results_leave_their_block() -> None:
+    graph, macro = read(Several(False))
+    (cell,) = (block.cell for block in macro.blocks if block.cell.size > 3)
+    assert cell.ops.count("linear") == 2
+    output = cell.size - 1
+    assert sorted(cell.ops[source] for source, target in cell.edges if target == output) == ["linear", "linear"]
+    assert recognise_cells(graph, macro, [SPACE]) == []

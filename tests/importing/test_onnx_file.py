@@ -101,3 +101,21 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         read_onnx(save(path, [node("If", "x", "y", then_branch=body, else_branch=body)], {}))
     with pytest.raises(FileNotFoundError):
         read_onnx(tmp_path / "none.onnx")
+
+
+def test_products_with_weights_are_linear_and_shapes_are_no_data(tmp_path: Path) -> None:
+    nodes = [
+        node("MatMul", "x w", "a"),
+        node("Shape", "a", "s"),
+        node("Gather", "s zero", "n", axis=0),
+        node("Concat", "n rest", "form", axis=0),
+        node("Reshape", "a form", "b"),
+        node("Softmax", "b", "c"),
+        node("MatMul", "c w", "d"),
+        node("MatMul", "d d", "y"),
+    ]
+    path = save(tmp_path / "net.onnx", nodes, {"w": (16, 16), "zero": (1,), "rest": (2,)})
+    graph = coarsen(read_onnx(path))
+    assert [one.label for one in graph.vertices] == ["input", "linear", "softmax", "linear", "matmul", "output"]
+    assert graph.mapping.passed_over == {"Reshape": 1}
+    assert graph.mapping.unread == {}

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
 
 from graphnas.importing import ImportFailed, Operator, OperatorGraph, coarsen, macro_structure, trace
 from graphnas.importing.skeletons import fingerprint
@@ -229,3 +232,103 @@ def test_a_dense_network_is_refused_before_it_takes_long() -> None:
     chain += [Operator("concat", tuple(range(number))) for number in range(1, 1_001)]
     with pytest.raises(ImportFailed, match="at most 500,000 edges, but got 500,500"):
         OperatorGraph(tuple(chain))
+
+
+class Loop(nn.Module):
+    """A convolution that is repeated as often as the program says."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.body, self.end = (nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 5, padding=2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "scan":
+            state = torch.zeros(x.shape[0], 3, *x.shape[3:])
+            _, found = scan(lambda h, y: ((new := self.body(h).tanh() + y), new.clone()), state, x, dim=2)
+            return self.end(found.movedim(0, 2))
+        _, x = while_loop(lambda n, _: n < 3, lambda n, y: (n + 1, self.body(y)), (torch.tensor(0), x))
+        return self.end(x)
+
+
+@pytest.mark.parametrize("kind", ["while", "scan"])
+def test_the_body_of_a_loop_is_part_of_the_network(kind: str) -> None:
+    images = torch.zeros(2, 3, 16, 16) if kind == "while" else torch.zeros(2, 3, 5, 16, 16)
+    graph = coarsen(trace(Loop(kind), images))
+    (body,) = (one for one in graph.vertices if one.label == "conv3x3")
+    assert body.sources == (0,)
+    assert graph.vertices[-2].label == "conv5x5"
+    assert graph.mapping.unread == {}
+
+
+class Scaled(nn.Module):
+    """A tensor scaled by a function of its own mean, between two convolutions: a gate or a normalisation."""
+
+    def __init__(self, scale: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.one, self.other, self.scale = conv(3, 8), conv(8, 8), scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.one(x)
+        return self.other(x * self.scale(x))
+
+
+@pytest.mark.parametrize(
+    ("scale", "inner"),
+    [
+        (lambda x: x.square().mean(1, keepdim=True).add(1e-6).rsqrt(), []),
+        (lambda x: 1 / (x**2).mean(1, keepdim=True).sqrt(), []),
+        (lambda x: x.mean(1, keepdim=True).sigmoid(), ["reduce", "activation", "mul"]),
+        (lambda x: x.amax(1, keepdim=True).sqrt(), ["reduce", "activation", "mul"]),
+    ],
+)
+def test_a_gate_is_no_normalisation(scale: Callable[[torch.Tensor], torch.Tensor], inner: list[str]) -> None:
+    assert labels(Scaled(scale)) == ["input", "conv3x3", *inner, "conv3x3", "output"]
+
+
+def test_activations_with_parameters_are_told_apart() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.PReLU(), nn.PReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.one(x) - self.other(x) + x.relu() * x.relu()
+
+    found = labels(Two())
+    assert found.count("activation") == 3
+    assert found.count("sub") == found.count("mul") == 1
+
+
+def test_a_separable_convolution_has_the_stride_of_both_parts() -> None:
+    for first, second in ((2, 1), (1, 2), (2, 2)):
+        parts = nn.Conv2d(3, 3, 3, first, 1, groups=3), nn.Conv2d(3, 8, 1, second)
+        (vertex,) = coarsen(trace(nn.Sequential(*parts), IMAGES)).vertices[1:-1]
+        assert (vertex.label, vertex.stride) == ("sepconv3x3", first * second)
+
+
+def test_a_product_with_weights_is_linear() -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Parameter(torch.zeros(8, 8)), nn.Parameter(torch.zeros(8, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x @ self.one).softmax(-1) @ self.other
+
+    assert labels(Product(), TEXTS) == ["input", "linear", "softmax", "linear", "output"]
+
+
+def test_what_no_output_depends_on_is_named() -> None:
+    class Unread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.other(x)
+            return self.one(x)
+
+    graph = coarsen(trace(Unread(), IMAGES))
+    assert graph.mapping.unread == {"conv2d": 1}
+    assert [one.label for one in graph.vertices] == ["input", "conv3x3", "output"]
