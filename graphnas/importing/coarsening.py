@@ -217,9 +217,9 @@ def _join_norms(nodes: dict[int, _Node], fused: Counter[str]) -> None:
     for number in [number for number, node in nodes.items() if node.kind == "mul" and len(set(node.sources)) == 2]:
         for scale, value in itertools.permutations(set(nodes[number].sources)):
             chain = [scale]
-            while (
-                chain[-1] != value and nodes[chain[-1]].kind in _STATISTIC and len(set(nodes[chain[-1]].sources)) == 1
-            ):
+            while chain[-1] != value and len(set(nodes[chain[-1]].sources)) == 1:
+                if nodes[chain[-1]].kind not in _STATISTIC:
+                    break
                 chain.append(nodes[chain[-1]].sources[0])
             inner = chain[:-1]
             alone = all(len(set(consumers[one])) == 1 for one in inner)

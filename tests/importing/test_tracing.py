@@ -245,8 +245,8 @@ class Loop(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.kind == "scan":
             state = torch.zeros(x.shape[0], 3, *x.shape[3:])
-            _, found = scan(lambda h, y: ((new := self.body(h).tanh() + y), new.clone()), state, x, dim=2)
-            return self.end(found.movedim(0, 2))
+            x, _ = scan(lambda h, y: ((new := self.body(h).tanh() + y), new.clone()), state, x, dim=2)
+            return self.end(x)
         _, x = while_loop(lambda n, _: n < 3, lambda n, y: (n + 1, self.body(y)), (torch.tensor(0), x))
         return self.end(x)
 
