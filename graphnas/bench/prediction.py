@@ -237,6 +237,9 @@ def _run(
     if epochs and data.epochs is not None:
         query += float(data.cost(asked).mean()) * epochs / data.epochs
     measures = prediction_measures(mean, (data.targets if data.truth is None else data.truth)[asked])
+    if len(asked) < test:
+        # The best of fewer are easier to find.
+        measures |= {name: math.nan for name in measures if name.startswith("precision")}
     if not needs.targets:
         # A score is not in the units of what is predicted.
         measures |= {"rmse": math.nan, "sparse_kendall": math.nan}

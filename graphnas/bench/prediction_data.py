@@ -125,12 +125,19 @@ def _digits101() -> PredictionData:
 
 
 def _spikenas() -> PredictionData:
-    """Spiking networks of NAS-Bench-201's graph; those of its five operations that they have not stand for theirs."""
+    """Spiking networks of NAS-Bench-201's graph; those of its five operations that they have not stand for theirs.
+
+    The first of each class of isomorphic cells, whose trainings differ by noise alone.
+    """
     table = pq.read_table(data_folder() / "spikenas_cifar10.parquet").sort_by("index")
     lengths = np.array([len(row) for row in table["val_acc"].to_pylist()])
-    rows = np.flatnonzero(lengths == 100)
-    taken = table.take(rows)
     space = Space.load("nasbench201")
+    rows = np.flatnonzero(lengths == 100)
+    cells = space.to_arrays([_spiking(digits) for digits in table["ops"].take(rows).to_pylist()])
+    _, first = np.unique(space.hashes(cells), return_index=True)
+    first = np.sort(first)
+    rows, cells = rows[first], cells.take(first)
+    taken = table.take(rows)
     curves = {
         name: np.stack([np.asarray(values, dtype=np.float64) for values in taken[column].to_pylist()]) / unit
         for name, column, unit in (
@@ -138,7 +145,6 @@ def _spikenas() -> PredictionData:
             ("validation_loss", "val_loss", 1), ("validation_accuracy", "val_acc", 100),
         )
     }  # fmt: skip
-    cells = space.to_arrays([_spiking(digits) for digits in taken["ops"].to_pylist()])
     return PredictionData(
         "spikenas", "SpikeNAS-Bench, CIFAR-10 test accuracy", space, cells,
         taken["test_acc"].to_numpy().astype(np.float64) / 100, np.arange(len(rows)), None, curves, 100,

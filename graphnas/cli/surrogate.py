@@ -138,7 +138,10 @@ def evaluate(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare a surrogate with trainings that it was not fitted to."""
+    """Compare a surrogate with trainings.
+
+    How well it predicts is told by those that it was not fitted to; leaving them out is up to you.
+    """
     set_threads(1)
     from graphnas.surrogates import assess
 

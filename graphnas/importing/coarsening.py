@@ -24,6 +24,7 @@ _ELEMENTWISE = ("add", "sub", "mul")
 _ENDS = ("input", "output")
 _ALIKE = ("type_as", "view_as", "reshape_as", "expand_as")  # what takes form or type alone from a second tensor
 _STATISTIC = ("activation", "reduce")  # what the scale of a normalisation is computed by
+_LONGEST_SCALE = 16  # operators of it
 _SQUARES, _ROOTS = ("square", "pow"), ("sqrt", "rsqrt", "pow")
 _PLAIN = ("relu", "relu6", "gelu", "silu", "swish", "sigmoid", "tanh", "hardswish", "hardsigmoid", "mish")
 
@@ -217,7 +218,7 @@ def _join_norms(nodes: dict[int, _Node], fused: Counter[str]) -> None:
     for number in [number for number, node in nodes.items() if node.kind == "mul" and len(set(node.sources)) == 2]:
         for scale, value in itertools.permutations(set(nodes[number].sources)):
             chain = [scale]
-            while chain[-1] != value and len(set(nodes[chain[-1]].sources)) == 1:
+            while chain[-1] != value and len(chain) <= _LONGEST_SCALE and len(set(nodes[chain[-1]].sources)) == 1:
                 if nodes[chain[-1]].kind not in _STATISTIC:
                     break
                 chain.append(nodes[chain[-1]].sources[0])

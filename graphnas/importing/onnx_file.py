@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**31  # bytes of a file, which is what a message of protobuf may have
 _OF_SHAPES = ("Shape", "Size")
+_DOMAINS = ("", "ai.onnx", "com.microsoft")  # of the format, and of the operators that ONNX Runtime adds
 _MOST_AXES, _LARGEST_SIZE = 3, 2**20  # of a kernel, and numbers on one of them
 
 
@@ -72,7 +73,9 @@ def _operators(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]]) -
         if not node.input and kind_of(node.op_type) != node.op_type:
             raise ImportFailed(f"node {node.name!r} ({node.op_type}) reads nothing")
         result = node.output[0] if node.output else ""
-        shape, kind = shapes.get(result), kind_of(node.op_type)
+        # Of other domains, the operators that have a usual name need not be what it says.
+        name = node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
+        shape, kind = shapes.get(result), kind_of(name)
         details: dict[str, Any] = {}
         if kind in ("conv", "transposed_conv"):
             if len(node.input) < 2:
@@ -86,7 +89,7 @@ def _operators(graph: onnx.GraphProto, weights: Mapping[str, tuple[int, ...]]) -
             details = {"kernel": kernel, "stride": _whole(attributes, "strides") or (1,) * len(kernel)}
         elif kind in ("global_pool", "reduce"):
             kind = pooled(kind, shapes.get(node.input[0]), shape) if node.op_type.startswith("Reduce") else kind
-        yield Operator(kind, sources, node.name or result, node.op_type, details, shape)
+        yield Operator(kind, sources, node.name or result, name, details, shape)
         number |= {name: count for name in node.output if name}
         count += 1
     sources = tuple(number[one.name] for one in graph.output if one.name in number)

@@ -94,6 +94,9 @@ def _symbolic(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any]
     if named:
         raise ImportFailed(f"inputs by name are not followed: {', '.join(named)}")
     traced = fx.symbolic_trace(module)
+    taken = len(traced.graph.find_nodes(op="placeholder"))
+    if len(inputs) > taken:
+        raise ImportFailed(f"expected at most {taken} inputs, but got {len(inputs)}")
     with torch.no_grad():
         ShapeProp(traced).propagate(*inputs)
     return traced.graph, set()

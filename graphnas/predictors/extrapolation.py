@@ -6,11 +6,12 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from graphnas.predictors.curve_families import FAMILIES, SIZES, family_curves
-from graphnas.predictors.protocol import Architectures, FloatArray, Info, Needs, Prediction, Predictor
+from graphnas.predictors.protocol import Architectures, FloatArray, Info, Needs, Prediction, Predictor, told
 
 _FEWEST = 4  # epochs from which a curve is extrapolated
 _STEP = 0.01  # standard deviation of a Metropolis step
 _MOST_EVALUATIONS = 100  # of a family, to fit it by least squares
+_DEVIATION = 0.02  # of accuracies around a mixture, at first
 _STRETCH = 2.0  # scale of the stretch move (Goodman & Weare 2010)
 
 
@@ -20,11 +21,12 @@ class CurveExtrapolation(Predictor):
     The likelihood is normal with a deviation that is sampled too; mixtures count that stay between 0 and 1 at the last
     epoch and, with `monotone`, end no lower than they begin. Two forms:
 
-    - LCE: one chain from the same start for every curve, of Metropolis steps with variance 1e-4 (White et al. 2021);
-    - LCE-m, with `walkers`: each family is fitted by least squares first, and an ensemble of walkers moves by stretches
-      (Goodman & Weare 2010), as the published program does.
+    - LCE: one chain of Metropolis steps with variance 1e-4, from families of equal weight (White et al. 2021), or where
+      that is no such mixture, of weights that fall with their errors;
+    - LCE-m, with `walkers`: an ensemble of walkers that move by stretches (Goodman & Weare 2010), as the published
+      program does.
 
-    A curve without any such mixture has no prediction.
+    Both begin with each family fitted by least squares. A curve without any such mixture has no prediction.
 
     Args:
         steps: Metropolis steps, or moves of each walker.
@@ -51,11 +53,12 @@ class CurveExtrapolation(Predictor):
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
         """Mean and deviation, over the samples, of the accuracy after the last epoch."""
-        del architectures
-        info = info or Info()
+        info = told(architectures, info)
         curves = info.curve("validation_accuracy")
         if curves.shape[1] < _FEWEST:
             raise ValueError(f"Expected curves of {_FEWEST} or more epochs, but got {curves.shape[1]}")
+        if (outside := curves[(curves < 0) | (curves > 1)]).size:
+            raise ValueError(f"Expected accuracies from 0 to 1, but got {outside[0]:g}")
         if info.epochs is None:
             raise ValueError("Expected info to say how many epochs a whole training has, but epochs is None")
         rng = np.random.default_rng(self.seed)
@@ -67,8 +70,14 @@ class CurveExtrapolation(Predictor):
     def _chain(self, curves: FloatArray, last: int, rng: np.random.Generator) -> Prediction:
         """One chain for each of `n` curves, all at once."""
         n = len(curves)
-        place = np.tile(np.concatenate([_start(), np.full(len(FAMILIES), 1 / len(FAMILIES)), [0.05]]), (n, 1))
+        fits = [_fitted(curve) for curve in curves]
+        parameters, weights = (np.array(part) for part in zip(*fits, strict=True))
+        sigma = np.full((n, 1), _DEVIATION)
+        place = np.column_stack([parameters, np.full_like(weights, 1 / len(FAMILIES)), sigma])
         density, end = self._density(place, curves, last)
+        other = np.isneginf(density)
+        place[other] = np.column_stack([parameters, weights, sigma])[other]
+        density[other], end[other] = self._density(place[other], curves[other], last)
         total, squares, kept = np.zeros(n), np.zeros(n), np.zeros(n)
         for step in range(self.steps):
             proposed = place + rng.normal(0, _STEP, size=place.shape)
@@ -89,7 +98,7 @@ class CurveExtrapolation(Predictor):
         """Mean and deviation of one curve's end."""
         assert self.walkers is not None
         start, weights = _fitted(curve)
-        middle = np.concatenate([start, weights, [0.02]])
+        middle = np.concatenate([start, weights, [_DEVIATION]])
         curves = np.broadcast_to(curve, (self.walkers, len(curve)))
         place = middle + rng.normal(0, 1e-3, size=(self.walkers, len(middle))) * np.maximum(np.abs(middle), 0.1)
         density, end = self._density(place, curves, last)
@@ -128,10 +137,6 @@ class CurveExtrapolation(Predictor):
         if self.monotone:
             legal &= end >= mixture[:, 0]
         return np.where(legal, density, -np.inf), end
-
-
-def _start() -> FloatArray:
-    return np.array([value for family in FAMILIES.values() for value in family.start])
 
 
 def _fitted(curve: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -27,6 +27,7 @@ class FurtherFeatures:
     def fit(self, info: Info | None, n: int) -> Self:
         """Learn the units from `n` architectures."""
         columns = self._columns(info, n)
+        self._epochs = self._lengths(info)
         self._middle, self._unit, self._worst = (np.zeros(columns.shape[1]) for _ in range(3))
         for number, values in enumerate(columns.T):
             known = values[np.isfinite(values)]
@@ -37,9 +38,19 @@ class FurtherFeatures:
         return self
 
     def __call__(self, info: Info | None, n: int) -> FloatArray:
-        """`n x c` features of `n` architectures; none if nothing is asked for."""
+        """`n x c` features of `n` architectures; none if nothing is asked for.
+
+        Raises:
+            ValueError: if info is of another number of architectures, or of other epochs than it was fitted to.
+        """
+        if (found := self._lengths(info)) != self._epochs:
+            raise ValueError(f"Expected curves of as many epochs as were fitted to, {self._epochs}, but got {found}")
         columns = self._columns(info, n)
         return (np.where(np.isfinite(columns), columns, self._worst) - self._middle) / self._unit
+
+    def _lengths(self, info: Info | None) -> dict[str, int]:
+        """Epochs of each curve that is looked at."""
+        return {name: (info or Info()).curve(name).shape[1] for name in self.needs.curves}
 
     def _columns(self, info: Info | None, n: int) -> FloatArray:
         known = info or Info()
@@ -48,4 +59,6 @@ class FurtherFeatures:
             curve = known.curve(name)
             if curve.shape[1] >= self.fewest_epochs:
                 columns.append(-curve[:, -1] if name.endswith("loss") else curve[:, -1])
+        if any(len(column) != n for column in columns):
+            raise ValueError(f"Expected info of {n} architectures, but got it of {[len(one) for one in columns]}")
         return np.column_stack(columns) if columns else np.zeros((n, 0))

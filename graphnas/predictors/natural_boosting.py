@@ -12,6 +12,7 @@ from graphnas.predictors.protocol import FloatArray
 
 _SMALLEST = 1e-3  # standard deviation, in that of the targets
 _HALVINGS = 10
+_FEWEST, _HELD_OUT = 20, 5  # targets of which every fifth is held out
 
 
 class NaturalGradientBoosting(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -20,6 +21,9 @@ class NaturalGradientBoosting(RegressorMixin, BaseEstimator):  # type: ignore[mi
     Each round fits one tree to the natural gradient of the negative log-likelihood by the mean and one to that by the
     logarithm of the standard deviation, on a random part of the rows, and steps along both by a length that is halved
     until the likelihood grows. The published package asks for an old scikit-learn; this is its algorithm on today's.
+
+    Trees learn the noise of what they see, so that their standard deviations are far too small elsewhere. What variance
+    they lack on a fifth of 20 or more rows, after a fit to the others, is added to all predictions.
 
     Args:
         n_estimators: Rounds.
@@ -48,6 +52,16 @@ class NaturalGradientBoosting(RegressorMixin, BaseEstimator):  # type: ignore[mi
 
     def fit(self, X: FloatArray, y: FloatArray) -> Self:
         """Fit to `n x f` features and `n` targets."""
+        self.lacking_ = 0.0
+        if len(y) >= _FEWEST:
+            order = np.random.default_rng(self.random_state).permutation(len(y))
+            others, rows = order[len(y) // _HELD_OUT :], order[: len(y) // _HELD_OUT]
+            self._boost(X[others], y[others])
+            mean, std = self.predict(X[rows], return_std=True)
+            self.lacking_ = max(float(((y[rows] - mean) ** 2 - std**2).mean()), 0.0)
+        return self._boost(X, y)
+
+    def _boost(self, X: FloatArray, y: FloatArray) -> Self:
         rng = np.random.default_rng(self.random_state)
         scale = float(np.std(y)) or 1.0
         self.start_ = float(np.mean(y)), float(np.log(scale))
@@ -94,7 +108,7 @@ class NaturalGradientBoosting(RegressorMixin, BaseEstimator):  # type: ignore[mi
                 mean -= self.learning_rate * length * first.predict(X)
                 if return_std:
                     log_std = np.maximum(log_std - self.learning_rate * length * second.predict(X), self.floor_)
-        return (mean, np.exp(log_std)) if return_std else mean
+        return (mean, np.sqrt(np.exp(2 * log_std) + self.lacking_)) if return_std else mean
 
 
 def _loss(y: FloatArray, mean: FloatArray, log_std: FloatArray) -> float:

@@ -6,7 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from graphnas.predictors.protocol import Architectures, FloatArray, Info, Needs, Prediction, Predictor, unsure
+from graphnas.predictors.protocol import (
+    Architectures,
+    FloatArray,
+    Info,
+    Needs,
+    Prediction,
+    Predictor,
+    told,
+    unsure,
+)
 from graphnas.predictors.regression import check_targets
 
 
@@ -23,8 +32,7 @@ class SumOfTrainingLosses(Predictor):
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
         """Scores, not performances: they only tell architectures apart that were trained equally long."""
-        del architectures
-        losses = (info or Info()).curve("train_loss")
+        losses = told(architectures, info).curve("train_loss")
         return unsure(-losses[:, -1] if self.last else -losses.sum(1))
 
 
@@ -43,8 +51,7 @@ class EarlyStopping(Predictor):
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
         """The accuracy after the epochs seen, or minus the loss."""
-        del architectures
-        last = (info or Info()).curve(self.curve)[:, -1]
+        last = told(architectures, info).curve(self.curve)[:, -1]
         return unsure(-last if self.curve == "validation_loss" else last.copy())
 
 
@@ -73,15 +80,19 @@ class CurveRegression(Predictor):
         self._model: Any = None
 
     def fit(self, architectures: Architectures, targets: FloatArray, info: Info | None = None) -> Self:
-        """Fit to the first epochs of trainings whose outcome is known."""
+        """Fit to the first epochs of trainings whose outcome is known, and whose curves are finite."""
         from scipy.stats import loguniform, uniform
         from sklearn.model_selection import KFold, RandomizedSearchCV
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
         from sklearn.svm import NuSVR
 
-        x = self._features(info)
+        known = told(architectures, info)
+        x = self._features(known)
         y = check_targets(targets, len(x))
+        whole = np.isfinite(x).all(1)
+        x, y = x[whole], check_targets(y[whole], int(whole.sum()))
+        self._epochs = {name: known.curve(name).shape[1] for name in self.needs.curves}
         self._centre, self._scale = float(y.mean()), float(y.std()) or 1.0
         y = (y - self._centre) / self._scale
         model = make_pipeline(StandardScaler(), NuSVR())
@@ -105,16 +116,23 @@ class CurveRegression(Predictor):
         return self
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
-        """Predictions in the units of the targets."""
-        del architectures
+        """Predictions in the units of the targets; NaN of curves that are not finite."""
         if self._model is None:
             raise ValueError("Expected a fitted predictor, but fit was not called")
-        return unsure(self._model.predict(self._features(info)) * self._scale + self._centre)
+        known = told(architectures, info)
+        for name, epochs in self._epochs.items():
+            if known.curve(name).shape[1] != epochs:
+                raise ValueError(f"Expected {name} of {epochs} epochs, but got {known.curve(name).shape[1]}")
+        x = self._features(known)
+        whole, mean = np.isfinite(x).all(1), np.full(len(x), np.nan)
+        if whole.any():
+            mean[whole] = self._model.predict(x[whole]) * self._scale + self._centre
+        return unsure(mean)
 
-    def _features(self, info: Info | None) -> FloatArray:
+    def _features(self, info: Info) -> FloatArray:
         columns: list[FloatArray] = []
         for name in self.needs.curves:
-            curve = (info or Info()).curve(name)
+            curve = info.curve(name)
             for order in range(min(3, curve.shape[1])):
                 differences = np.diff(curve, order, axis=1)
                 columns += [differences.mean(1), differences.std(1)]

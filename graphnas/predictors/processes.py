@@ -127,7 +127,12 @@ def fit_sparse_process(X: Tensor, Y: Tensor) -> Model:
 
 def fit_wl_process(X: Tensor, Y: Tensor) -> Model:
     """An exact process whose covariance is the inner product of features, as in NAS-BOWL (Ru et al. 2021)."""
-    return _exact(X, Y, ScaleKernel(LinearKernel()))
+    d = X.shape[1]
+    # In units of points whose squares add up to about their number of dimensions: from far above, the fit may end where
+    # all is noise.
+    kernel = LinearKernel(variance_prior=LogNormalPrior(-math.log(d), 1.5))
+    kernel.variance = 1 / d
+    return _exact(X, Y, kernel)
 
 
 def fit_variational_process(X: Tensor, Y: Tensor) -> Model:

@@ -126,6 +126,24 @@ class Predictor(ABC):
         """
 
 
+def told(architectures: Architectures, info: Info | None) -> Info:
+    """What is known of architectures; nothing if None.
+
+    Raises:
+        ValueError: if there are none, or it is known of another number of architectures.
+    """
+    known = info or Info()
+    arrays = isinstance(architectures, CellArrays)
+    n = architectures.n if isinstance(architectures, CellArrays) else len(architectures)
+    if not n:
+        raise ValueError("Expected one architecture or more, but got none")
+    for name, values in (*known.curves.items(), *known.scores.items()):
+        # Of arrays, an architecture may have several rows.
+        if len(values) != n and not (arrays and len(values) and n % len(values) == 0):
+            raise ValueError(f"Expected {name} of {n} architectures, but got {len(values)}")
+    return known
+
+
 def unsure(mean: FloatArray) -> Prediction:
     """A prediction without standard deviations."""
     return Prediction(mean, np.full_like(mean, np.nan))

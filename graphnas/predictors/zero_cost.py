@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphnas.predictors.protocol import Architectures, Info, Needs, Prediction, Predictor, unsure
+from graphnas.predictors.protocol import Architectures, Info, Needs, Prediction, Predictor, told, unsure
 
 
 class ScorePredictor(Predictor):
@@ -20,6 +20,5 @@ class ScorePredictor(Predictor):
 
     def predict(self, architectures: Architectures, info: Info | None = None) -> Prediction:
         """The scores as they are; NaN where one is not finite."""
-        del architectures
-        scores = (info or Info()).score(self.name)
+        scores = told(architectures, info).score(self.name)
         return unsure(np.where(np.isfinite(scores), scores, np.nan))

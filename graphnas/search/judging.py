@@ -71,6 +71,16 @@ def best_of_half(score: ScoreArchitectures, ranked: Sequence[Architecture]) -> i
     return next(number for number, one in enumerate(scores) if one >= middle)
 
 
+def means_of(predictor: Predictor) -> ScoreArchitectures:
+    """What a predictor, once it is fitted, expects of architectures."""
+
+    def score(architectures: Sequence[Architecture]) -> list[float]:
+        means: list[float] = predictor.predict(architectures).mean.tolist()
+        return means
+
+    return score
+
+
 def proxy_scores_of(space: Space, proxy: str) -> ScoreArchitectures:
     """A zero-cost proxy on networks of the space's proxy size and scikit-learn's digits.
 

@@ -22,10 +22,12 @@ from graphnas.predictors.protocol import Predictor
 from graphnas.search.acquisition import ACQUISITIONS, Acquisition, make_acquisition, uncertainty_weight
 from graphnas.search.candidates import Candidates
 from graphnas.search.judging import (
+    JUDGES,
     ScoreArchitectures,
     best_of_half,
     check_judge,
     check_predictor,
+    means_of,
     own_autoencoder,
     proxy_scores_of,
     upper_bounds,
@@ -91,8 +93,9 @@ class LatentBOSampler(LatentSampler):
             and targets: the process still proposes candidates, and the predictor, fitted to normal scores, judges them
             by its mean and as many of its standard deviations as `ucb` takes. It learns from finished trials alone, and
             not from several budgets.
-        prefilter: Scores architectures before any training, larger is better, or is the name of a zero-cost proxy, for
-            networks of the digits' size: of the few best candidates the half that it likes least is passed over.
+        prefilter: Scores architectures before any training, larger is better: of the few best candidates the half that
+            it likes least is passed over. Or the name of a zero-cost proxy, for networks of the digits' size, or a
+            predictor as above, or its name.
         metric: Whether latent points are given in the coordinates of `MetricEncoder`, in which directions count by what
             they say of a cell's structure, or as they are.
         candidates: Proposes only from these architectures, all of which are judged by the acquisition. With those of
@@ -120,7 +123,7 @@ class LatentBOSampler(LatentSampler):
         input_noise: bool = False,
         retrain_every: int | None = None,
         predictor: FitProcess | Predictor | str | None = None,
-        prefilter: ScoreArchitectures | str | None = None,
+        prefilter: ScoreArchitectures | Predictor | str | None = None,
         metric: bool = True,
         candidates: Sequence[Architecture] | CandidateList | None = None,
         n_startup_trials: int = 10,
@@ -129,12 +132,17 @@ class LatentBOSampler(LatentSampler):
         if isinstance(predictor, str):
             check_judge(predictor)
             predictor = make_predictor(predictor, space, encoder=own_autoencoder(encoder), seed=seed or 0)
+        if isinstance(prefilter, str) and prefilter in JUDGES:
+            prefilter = make_predictor(prefilter, space, encoder=own_autoencoder(encoder), seed=seed or 0)
         self.judging = predictor if isinstance(predictor, Predictor) else None
-        if self.judging is not None:
-            check_predictor(self.judging)
+        self._learning = [one for one in (predictor, prefilter) if isinstance(one, Predictor)]
+        for one in self._learning:
+            check_predictor(one)
             if retrain_every is not None:
                 raise ValueError("Expected retrain_every to be None beside a predictor, which keeps its encoder")
-        self.prefilter = proxy_scores_of(space, prefilter) if isinstance(prefilter, str) else prefilter
+        if isinstance(prefilter, str):
+            prefilter = proxy_scores_of(space, prefilter)
+        self.prefilter = means_of(prefilter) if isinstance(prefilter, Predictor) else prefilter
         super().__init__(
             space,
             encoder,
@@ -198,9 +206,9 @@ class LatentBOSampler(LatentSampler):
         signature = (repr(history.budgets), *((key, repr(one)) for key, one in history.finished.items()))
         if self._fitted is None or self._fitted[0] != signature:
             model = self._of_budgets(history) if history.budgets else self._of_values(known, history)
+            if self._learning:
+                self._fit_predictors(history)
             self._fitted = signature, (Posterior(model), self.constraint_models(history))
-            if self.judging is not None:
-                self._fit_judging(history)
         posterior, constraints = self._fitted[1]
         if history.running:
             posterior = posterior.believing(self.encoded(dict(sorted(history.running.items()))))
@@ -210,11 +218,11 @@ class LatentBOSampler(LatentSampler):
         acquisition = self._acquisition(posterior, best_of, observed=len(known), seed=seed)
         return Judge(posterior, constraints, acquisition)
 
-    def _fit_judging(self, history: History) -> None:
-        assert self.judging is not None
+    def _fit_predictors(self, history: History) -> None:
         told = list(history.finished.values())
         scores = self.scores([one.value for one in told])[:, 0].numpy()
-        self.judging.fit([one.architecture for one in told], scores)
+        for predictor in self._learning:
+            predictor.fit([one.architecture for one in told], scores)
         self._weight = uncertainty_weight(self.kappa, len(told))
 
     def scores(self, values: Sequence[float]) -> Tensor:
@@ -232,7 +240,7 @@ class LatentBOSampler(LatentSampler):
         if self.acquisition == "thompson":
             # BoTorch draws no paths of a process of several budgets.
             raise ValueError("Expected acquisition ucb, log-ei or log-nei where trials have budgets, but got thompson")
-        if self.judging is not None:
+        if self._learning:
             raise ValueError("Expected no predictor where trials have budgets: it learns from one budget only")
         told = history.by_budget()
         known = {**history.running, **{key: one.architecture for key, one in history.finished.items()}}

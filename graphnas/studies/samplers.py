@@ -63,7 +63,7 @@ _KINDS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "str": ("text", str),
     "Predictor | str": ("the name of a predictor", str),
     "FitProcess | Predictor | str": ("the name of a predictor", str),
-    "ScoreArchitectures | str": ("the name of a zero-cost proxy", str),
+    "ScoreArchitectures | Predictor | str": ("the name of a zero-cost proxy or of a predictor", str),
     "Sequence[str]": ("names with + between them", str),
     "Sequence[float]": ("numbers with + between them", (int, float)),
 }

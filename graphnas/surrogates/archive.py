@@ -107,8 +107,11 @@ class Archive:
         missing.
 
         Raises:
+            FileNotFoundError: if there is no such file.
             ValueError: naming the file and what is wrong with it.
         """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: there is no such file")
         try:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:

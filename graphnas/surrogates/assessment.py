@@ -26,6 +26,7 @@ MEANING = {
 
 _FOLDS = 3
 _FEWEST = 20  # trainings of a sampler that are worth leaving out
+_TESTED = 3  # held-out trainings at least
 
 
 class Uncertainty(NamedTuple):
@@ -93,7 +94,7 @@ def held_out(
         ValueError: if fewer than three trainings would be tested on.
     """
     fitted, tested = split(archive, seed=seed)
-    if len(tested) < 3:
+    if len(tested) < _TESTED:
         raise ValueError(f"Expected trainings of which a tenth are three or more, but got {len(archive)}")
     surrogate = fit_surrogate(fitted, kind=kind, settings=settings, members=members, seed=seed)
     mean, std = surrogate.predict(tested.cells)
@@ -134,13 +135,13 @@ def leave_one_sampler_out(
         members: Likewise.
 
     Returns:
-        `assess` by sampler, of those with 20 or more such trainings.
+        `assess` by sampler, of those with 20 or more such trainings where the others trained 30 architectures.
     """
     samplers, groups, found = np.array(archive.samplers), archive.groups(), {}
     for name in sorted(set(archive.samplers)):
         own = samplers == name
         rows = np.flatnonzero(own & ~np.isin(groups, groups[~own]))
-        if len(rows) < _FEWEST or own.all():
+        if len(rows) < _FEWEST or len(np.unique(groups[~own])) < 10 * _TESTED:
             continue
         others = archive.take(np.flatnonzero(~own))
         _, told = held_out(others, kind=kind, settings=settings, seed=seed, members=members)

@@ -130,9 +130,20 @@ class Surrogate:
             raise ValueError(f"{path}: expected a surrogate's configuration, but {error!r}") from None
         if form != FORMAT:
             raise ValueError(f"{path}: format: expected {FORMAT}, but got {form!r}")
-        if digest != _digest(config):
-            raise ValueError(f"{path}: sha256: expected {_digest(config)}, but got {digest!r}: the file was altered")
-        space = space or Space.load(name)
+        try:
+            expected = _digest(config)
+        except ValueError:
+            raise ValueError(f"{path}: expected finite numbers") from None
+        if digest != expected:
+            raise ValueError(f"{path}: sha256: expected {expected}, but got {digest!r}: the file was altered")
+        try:
+            return cls._from_config(config, folder, space or Space.load(name))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: expected a surrogate's configuration, but {error!r}") from None
+
+    @classmethod
+    def _from_config(cls, config: Mapping[str, Any], folder: Path, space: Space) -> Self:
+        path, name = folder / CONFIG, config["space"]
         if (space.name, list(space.vocabulary)) != (name, config["vocabulary"]):
             raise ValueError(f"{path}: vocabulary: expected that of {space.name}, but got {config['vocabulary']}")
         parts = {}

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from graphnas.predictors import CurveExtrapolation, CurveRegression, EarlyStopping, Info, SumOfTrainingLosses
+from graphnas.predictors import CurveExtrapolation, CurveRegression, EarlyStopping, Info, Predictor, SumOfTrainingLosses
 from graphnas.predictors.curve_families import FAMILIES, SIZES, family_curves
+from graphnas.predictors.zero_cost import ScorePredictor
+from graphnas.spaces import Space
 
+CELLS = Space.load("nasbench201").sample(60, np.random.default_rng(0))
 INFO = Info(
     {
         "train_loss": np.array([[2.0, 1.0], [1.5, 1.25]]),
@@ -18,11 +21,11 @@ INFO = Info(
 
 
 def test_sums_and_last_values() -> None:
-    assert SumOfTrainingLosses().predict([], INFO).mean.tolist() == [-3.0, -2.75]
-    assert SumOfTrainingLosses(last=True).predict([], INFO).mean.tolist() == [-1.0, -1.25]
-    assert EarlyStopping().predict([], INFO).mean.tolist() == [0.6, 0.5]
-    assert EarlyStopping("validation_loss").predict([], INFO).mean.tolist() == [-1.5, -1.75]
-    assert np.isnan(EarlyStopping().predict([], INFO).std).all()
+    assert SumOfTrainingLosses().predict(CELLS[:2], INFO).mean.tolist() == [-3.0, -2.75]
+    assert SumOfTrainingLosses(last=True).predict(CELLS[:2], INFO).mean.tolist() == [-1.0, -1.25]
+    assert EarlyStopping().predict(CELLS[:2], INFO).mean.tolist() == [0.6, 0.5]
+    assert EarlyStopping("validation_loss").predict(CELLS[:2], INFO).mean.tolist() == [-1.5, -1.75]
+    assert np.isnan(EarlyStopping().predict(CELLS[:2], INFO).std).all()
     with pytest.raises(ValueError, match="Expected curve to be validation_accuracy or validation_loss"):
         EarlyStopping("train_loss")
 
@@ -43,11 +46,16 @@ def test_support_vectors_learn_what_curves_lead_to() -> None:
     curves = rising(limits, 6) + np.random.default_rng(1).normal(0, 0.003, (60, 6))
     info = Info({"validation_accuracy": curves, "train_loss": 1 - curves})
     predictor = CurveRegression(draws=20)
-    predictor.fit([], limits[:40], info.take(np.arange(40)))
-    found = predictor.predict([], info.take(np.arange(40, 60)))
+    predictor.fit(CELLS[:40], limits[:40], info.take(np.arange(40)))
+    found = predictor.predict(CELLS[40:], info.take(np.arange(40, 60)))
     assert np.abs(found.mean - limits[40:]).mean() < 0.02
-    few = CurveRegression(draws=20).fit([], limits[:4], info.take(np.arange(4)))
-    assert np.isfinite(few.predict([], info).mean).all()
+    missing = Info({name: np.where(np.arange(60)[:, None] == 41, np.nan, curve) for name, curve in info.curves.items()})
+    again = CurveRegression(draws=20).fit(CELLS, limits, missing).predict(CELLS, missing).mean
+    assert np.flatnonzero(np.isnan(again)).tolist() == [41]
+    with pytest.raises(ValueError, match="Expected validation_accuracy of 6 epochs, but got 5"):
+        predictor.predict(CELLS, info.upto(5))
+    few = CurveRegression(draws=20).fit(CELLS[:4], limits[:4], info.take(np.arange(4)))
+    assert np.isfinite(few.predict(CELLS, info).mean).all()
 
 
 def test_all_families_rise_from_their_start() -> None:
@@ -67,18 +75,40 @@ def test_curves_are_extrapolated(walkers: int | None) -> None:
     info = Info({"validation_accuracy": rising(limits, 12)}, epochs=100)
     ends = rising(limits, 100)[:, -1]
     steps = {"steps": 300, "burn_in": 150} if walkers else {}
-    found = CurveExtrapolation(walkers=walkers, **steps).predict([], info)
+    found = CurveExtrapolation(walkers=walkers, **steps).predict(CELLS[:6], info)
     assert (found.std >= 0).all()
     assert spearmanr(found.mean, ends).statistic > 0.8
-    assert np.abs(found.mean - ends).mean() < (0.03 if walkers else 0.12)
+    assert np.abs(found.mean - ends).mean() < 0.03
 
 
 def test_a_curve_that_no_mixture_follows_has_no_prediction() -> None:
     impossible = Info({"validation_accuracy": np.full((1, 5), np.nan)}, epochs=9)
-    assert np.isnan(CurveExtrapolation(steps=20, burn_in=5).predict([], impossible).mean).all()
+    assert np.isnan(CurveExtrapolation(steps=20, burn_in=5).predict(CELLS[:1], impossible).mean).all()
     with pytest.raises(ValueError, match="Expected curves of 4 or more epochs, but got 2"):
-        CurveExtrapolation().predict([], INFO)
+        CurveExtrapolation().predict(CELLS[:2], INFO)
     with pytest.raises(ValueError, match="epochs is None"):
-        CurveExtrapolation().predict([], Info({"validation_accuracy": np.full((1, 5), 0.5)}))
+        CurveExtrapolation().predict(CELLS[:1], Info({"validation_accuracy": np.full((1, 5), 0.5)}))
     with pytest.raises(ValueError, match="Expected burn_in to be from 0 to 9, but got 10"):
         CurveExtrapolation(steps=10, burn_in=10)
+
+
+def test_curves_that_stay_end_where_they_are() -> None:
+    levels = np.array([0.3, 0.6, 0.95])
+    info = Info({"validation_accuracy": np.repeat(levels[:, None], 11, 1)}, epochs=12)
+    assert np.abs(CurveExtrapolation().predict(CELLS[:3], info).mean - levels).max() < 0.02
+    percent = Info({"validation_accuracy": 100 * info.curve("validation_accuracy")}, epochs=12)
+    with pytest.raises(ValueError, match="Expected accuracies from 0 to 1, but got 30"):
+        CurveExtrapolation().predict(CELLS[:3], percent)
+
+
+@pytest.mark.parametrize(
+    "predictor",
+    [SumOfTrainingLosses(), EarlyStopping(), CurveExtrapolation(), CurveRegression(), ScorePredictor("nwot")],
+)
+def test_what_is_known_is_of_the_architectures(predictor: Predictor) -> None:
+    curves = {name: rising(np.full(4, 0.8), 5) for name in INFO.curves}
+    info = Info(curves, {"nwot": np.zeros(4)}, epochs=10)
+    predictor.fit(CELLS[:4], np.arange(4.0), info)
+    assert len(predictor.predict(CELLS[:4], info).mean) == 4
+    with pytest.raises(ValueError, match="of 10 architectures, but got 4"):
+        predictor.predict(CELLS[:10], info)

@@ -16,6 +16,7 @@ from graphnas.predictors import (
     Predictor,
     ProcessPredictor,
     encoding,
+    make_predictor,
 )
 from graphnas.predictors.bayesian import BOHAMIANN, DNGO, BayesianLinear
 from graphnas.predictors.encodings import count
@@ -161,3 +162,20 @@ def test_many_targets_are_all_heard_though_few_set_the_hyperparameters() -> None
     only = ProcessPredictor(SPACE, ENCODE).fit(ARCHITECTURES[:10], TARGETS[:10])
     assert np.abs(mean - TARGETS).mean() < 0.7 * np.abs(only.predict(ARCHITECTURES).mean - TARGETS).mean()
     assert (std > 0).all()
+
+
+def test_deviations_of_boosting_cover_what_it_has_not_seen() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 8))
+    y = x[:, 0] + rng.normal(0, 0.5, 400)
+    mean, std = NaturalGradientBoosting().fit(x[:200], y[:200]).predict(x[200:], return_std=True)
+    assert 0.85 < (np.abs(mean - y[200:]) < 1.96 * std).mean() < 0.99
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_process_of_labels_says_more_than_noise(seed: int) -> None:
+    space = Space.load("nasbench201")
+    cells = space.sample(130, np.random.default_rng(seed))
+    values = np.array([float(one.cells[0].ops.count("nor_conv_3x3")) for one in cells])
+    predictor = make_predictor("wl-gp", space, seed=seed).fit(cells[:30], values[:30])
+    assert np.corrcoef(predictor.predict(cells[30:]).mean, values[30:])[0, 1] > 0.6

@@ -78,6 +78,9 @@ def test_a_filter_passes_over_half_of_the_best() -> None:
     trials = search(LatentBOSampler(SPACE, ENCODER, prefilter=no_pools, seed=0))
     assert asked == [8, 8, 8, 8]
     assert len({trial.user_attrs["graphnas:hash"] for trial in trials}) == 14
+    # A predictor learns from the trials, and its means filter.
+    trials = search(LatentBOSampler(SPACE, ENCODER, prefilter="random-forest", seed=0))
+    assert len({trial.user_attrs["graphnas:hash"] for trial in trials}) == 14
     # Of four, the first with a score in the upper half.
     cells = SPACE.sample(4, np.random.default_rng(0))
     assert best_of_half(lambda _: [0.1, math.nan, 0.9, 0.5], cells) == 2

@@ -165,6 +165,9 @@ def test_it_is_measured_on_what_it_has_not_seen() -> None:
     assert set(apart) == {"random", "evolution", "tpe"}
     assert all(one["trainings"] >= 20 for one in apart.values())
     assert leave_one_sampler_out(ARCHIVE.take(np.arange(60))) == {}
+    # Of two others nothing could be held out.
+    few = replace(ARCHIVE, samplers=("one",) * (len(ARCHIVE) - 2) + ("other",) * 2)
+    assert leave_one_sampler_out(few) == {}
     with pytest.raises(ValueError, match="Expected trainings of which a tenth are three or more, but got 12"):
         held_out(ARCHIVE.take(np.arange(12)))
 
