@@ -7,7 +7,8 @@
 settings that Optuna chose), and `noise` asks the question for which surrogates are made (Zela et al. 2022, Sec. 3):
 fitted to one training of every cell of digits101, is a surrogate nearer to the mean of two other trainings than the one
 training is? `samplers` lets several samplers search the table of NAS-Bench-101 and predicts what each found from what
-all others did (Zela et al. 2022, Sec. 5.2).
+all others did (Zela et al. 2022, Sec. 5.2). `skips` asks `surrogate-darts` about random genotypes, more and more of
+whose operations are skips: it should not rate without a warning what has no parameters (their Sec. 5.4).
 
     python runs/surrogates.py kinds darts --seeds 5
     python runs/surrogates.py kinds nasbench101 --seeds 3
@@ -15,6 +16,7 @@ all others did (Zela et al. 2022, Sec. 5.2).
     python runs/surrogates.py ship nasbench101
     python runs/surrogates.py noise
     python runs/surrogates.py samplers --seeds 3
+    python runs/surrogates.py skips --seeds 3
 
 Rows that a result file holds are not measured again.
 """
@@ -35,7 +37,7 @@ from rich.console import Console
 from scipy.stats import kendalltau
 
 from graphnas.bench import Benchmark, Protocol, run_search
-from graphnas.cell import Architecture
+from graphnas.cell import Architecture, Cell
 from graphnas.encoders import CellAutoencoder
 from graphnas.evaluate import Digits101Table, Result, TableEvaluator, open_table
 from graphnas.spaces import Space
@@ -44,6 +46,7 @@ from graphnas.surrogates import (
     ENSEMBLES,
     MEANING,
     Archive,
+    Surrogate,
     fit_surrogate,
     held_out,
     leave_one_sampler_out,
@@ -80,6 +83,8 @@ SOURCES = {
 SETTINGS: dict[str, dict[str, Any]] = {"nasbench101": {"epochs": 40, "batch_size": 128}}
 """Of graph networks, which pass over many trainings less often."""
 SAMPLERS = ("random", "evolution", "local-search", "latent-bo", "tpe")
+SKIPS, ASKED = (0.0, 0.25, 0.5, 0.75, 1.0), 200
+"""Shares of skips, and genotypes that are asked about."""
 SEARCHES, QUERIES = 4, 150
 """Of each sampler, and of each search."""
 
@@ -228,6 +233,40 @@ def samplers(chosen: list[str], seeds: int, out: Path | None) -> None:
     record.show()
 
 
+def skips(seeds: int, out: Path | None) -> None:
+    """Random genotypes of which a share of the operations is skips."""
+    surrogate = Surrogate.load("surrogate-darts")
+    space = surrogate.space
+    record = Record(
+        out or Path("runs/results/surrogates_skips.json"),
+        name="surrogates_skips",
+        figure="surrogate-darts on random genotypes, a share of whose operations are made skips",
+        settings={"asked": ASKED},
+        columns={"value": "predicted accuracy", "std": "deviation of the members", "familiar": "familiar"},
+        rows={str(share): f"{share:.0%} skips" for share in SKIPS},
+    )
+    for share in SKIPS:
+        for seed in range(record.seeds(str(share)), seeds):
+            clock, rng = time.process_time(), np.random.default_rng(seed)
+            drawn = [_with_skips(one, set(space.operations), share, rng) for one in space.sample(ASKED, rng)]
+            predicted = surrogate.predict(drawn)
+            measured = {
+                "value": float(predicted.mean.mean()),
+                "std": float(predicted.std.mean()),
+                "familiar": float(surrogate.familiar(drawn, predicted).mean()),
+            }
+            record.add(str(share), measured, time.process_time() - clock)
+    record.show()
+
+
+def _with_skips(one: Architecture, operations: set[str], share: float, rng: np.random.Generator) -> Architecture:
+    def changed(cell: Cell) -> Cell:
+        ops = ("skip_connect" if op in operations and rng.random() < share else op for op in cell.ops)
+        return Cell(tuple(ops), cell.edges)
+
+    return Architecture(one.space, tuple(map(changed, one.cells)))
+
+
 def fitted_values(archive: Archive, kind: str, *, unseen: bool, seed: int) -> np.ndarray:
     """What a surrogate says of the architectures of its archive, or of those of each fold after a fit to the others."""
     if not unseen:
@@ -253,6 +292,9 @@ def main() -> None:
     three = commands.add_parser("noise")
     four = commands.add_parser("samplers")
     four.add_argument("--seeds", type=int, default=3)
+    five = commands.add_parser("skips")
+    five.add_argument("--seeds", type=int, default=3)
+    five.add_argument("--out", type=Path)
     for command in (one, three, four):
         command.add_argument("--kinds", **options)  # type: ignore[arg-type]
         command.add_argument("--out", type=Path)
@@ -262,6 +304,8 @@ def main() -> None:
         kinds(args.data, args.kinds, args.seeds, args.out)
     elif args.command == "ship":
         ship(args.data, Console())
+    elif args.command == "skips":
+        skips(args.seeds, args.out)
     elif args.command == "samplers":
         samplers(args.kinds, args.seeds, args.out)
     else:

@@ -171,7 +171,7 @@ def query(
     loaded = open_surrogate(surrogate)
     architectures = read_architectures(file, loaded.space)
     predicted = loaded.predict(architectures)
-    familiar = loaded.familiar(predicted)
+    familiar = loaded.familiar(architectures, predicted)
     seconds = loaded.predict_seconds(architectures)
     records = [
         {

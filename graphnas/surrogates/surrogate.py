@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from graphnas.cell import Architecture, CellArrays
+from graphnas.cell import Architecture, CellArrays, IntArray
 from graphnas.content import content_folder
 from graphnas.evaluate import EvaluationFailed, Result
 from graphnas.evaluate.protocol import Report
@@ -26,7 +26,7 @@ from graphnas.surrogates.archive import Archive
 from graphnas.surrogates.ensemble import Ensemble
 from graphnas.surrogates.kinds import ENSEMBLES
 
-FORMAT = 2
+FORMAT = 3
 """Of a surrogate's folder; a reader refuses others."""
 CONFIG = "surrogate.json"
 """File of a surrogate's folder that says what the other files are."""
@@ -50,6 +50,9 @@ class Surrogate:
     """Standard deviation of one training around the prediction, but for trainings that fail (`usual_noise`)."""
     spread: float
     """Deviation of the members that 99 of 100 architectures like those of the archive do not exceed."""
+    counts: tuple[tuple[int, int], ...]
+    """For each label of the vocabulary, the fewest and the most vertices that an architecture of the archive has of
+    it."""
     about: dict[str, Any]
     """How it was made and how good it is: archive, metrics, versions."""
 
@@ -59,9 +62,17 @@ class Surrogate:
         each = self.ensemble.predict(cells)
         return Prediction(each.mean(0), each.std(0))
 
-    def familiar(self, prediction: Prediction) -> NDArray[np.bool_]:
-        """Whether the members agree on `n` predictions as they do on architectures like those of the archive."""
-        return prediction.std <= self.spread
+    def familiar(self, architectures: Sequence[Architecture] | CellArrays, prediction: Prediction) -> NDArray[np.bool_]:
+        """Whether `n` predictions are of architectures like those of the archive.
+
+        These have no operation more often, or less often, than any of the archive has it, and the members agree on them
+        as they do on those that were held out.
+        """
+        cells = architectures if isinstance(architectures, CellArrays) else self.space.to_arrays(architectures)
+        fewest, most = np.array(self.counts).T
+        counts = operation_counts(self.space, cells)
+        inside: NDArray[np.bool_] = ((counts >= fewest) & (counts <= most)).all(1)
+        return inside & (prediction.std <= self.spread)
 
     def predict_seconds(self, architectures: Sequence[Architecture] | CellArrays) -> FloatArray | None:
         """Seconds of training of `n` architectures; None if nothing is known of them."""
@@ -99,6 +110,7 @@ class Surrogate:
             "vocabulary": list(self.space.vocabulary),
             "noise": self.noise,
             "spread": self.spread,
+            "counts": [list(pair) for pair in self.counts],
             "parts": written,
             "about": dict(self.about),
         }
@@ -158,7 +170,10 @@ class Surrogate:
                     raise ValueError(f"{folder / file}: missing, or not the file that {CONFIG} was written with")
             ensemble = ENSEMBLES[one["kind"]](space, one["settings"])
             parts[part] = ensemble.read(folder / part, len(one["files"]), NormalScale.from_dict(one["scale"]))
-        return cls(space, parts["values"], parts.get("seconds"), config["noise"], config["spread"], config["about"])
+        counts = tuple((int(fewest), int(most)) for fewest, most in config["counts"])
+        return cls(
+            space, parts["values"], parts.get("seconds"), config["noise"], config["spread"], counts, config["about"]
+        )
 
 
 def fit_surrogate(
@@ -207,7 +222,17 @@ def fit_surrogate(
         "seed": seed,
         "versions": {name: importlib.metadata.version(name) for name in ("graphnas", _PACKAGES[kind])},
     }
-    return Surrogate(archive.space, ensemble, seconds, noise, spread, about)
+    counts = operation_counts(archive.space, archive.cells)
+    ranges = tuple(zip(counts.min(0).tolist(), counts.max(0).tolist(), strict=True))
+    return Surrogate(archive.space, ensemble, seconds, noise, spread, ranges, about)
+
+
+def operation_counts(space: Space, cells: CellArrays) -> IntArray:
+    """`n x v`: how many vertices of each label of the vocabulary `n` architectures have, without what says nothing."""
+    ops = space.topology.simplify(cells).ops
+    of_cells = np.stack([(ops == code).sum(1) for code in range(len(space.vocabulary))], axis=1)
+    counts: IntArray = of_cells.reshape(-1, len(space.cell_names), of_cells.shape[1]).sum(1)
+    return counts
 
 
 def _digest(config: Mapping[str, Any]) -> str:
@@ -232,7 +257,7 @@ def usual_spread(std: FloatArray) -> float:
 class SurrogateEvaluator:
     """Asks a surrogate instead of training.
 
-    It warns once of an architecture on which the members disagree as they do not on those of the archive.
+    It warns once of an architecture that is not `familiar`.
 
     Args:
         surrogate: The surrogate.
@@ -284,12 +309,12 @@ class SurrogateEvaluator:
         except ValueError as error:
             raise EvaluationFailed(f"not an architecture of {space.name}: {error}") from error
         predicted = self.surrogate.predict([architecture])
-        value, familiar = float(predicted.mean[0]), bool(self.surrogate.familiar(predicted)[0])
+        value, familiar = float(predicted.mean[0]), bool(self.surrogate.familiar([architecture], predicted)[0])
         if not familiar and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{self.name} guesses: the members of the surrogate disagree by {predicted.std[0]:.2g} on an "
-                f"architecture, where {self.surrogate.spread:.2g} is usual (the metric familiar tells which)",
+                f"{self.name} guesses: an architecture is unlike those that it learned from, or its members disagree "
+                f"by more than {self.surrogate.spread:.2g} (the metric familiar tells which)",
                 stacklevel=2,
             )
         if self.noisy:

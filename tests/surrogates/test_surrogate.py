@@ -89,9 +89,10 @@ def test_what_was_altered_is_refused(surrogate: Surrogate, tmp_path: Path) -> No
         Surrogate.load(tmp_path)
     config = json.loads((tmp_path / "surrogate.json").read_text())
     for key, value, reason in (
-        ("format", 9, "format: expected 2, but got 9"),
+        ("format", 9, "format: expected 3, but got 9"),
         ("noise", 9.0, "sha256: expected .*, but got .*: the file was altered"),
         ("parts", {}, "the file was altered"),
+        ("parts", {"values": {}}, "expected a surrogate's configuration, but KeyError"),
         ("vocabulary", ["input"], "vocabulary: expected that of nasbench201"),
         (
             "parts",
@@ -126,7 +127,7 @@ def test_noise_belongs_to_architecture_and_seed(surrogate: Surrogate) -> None:
     assert exact.metrics["familiar"] in (0, 1)
     predicted = surrogate.predict(ARCHITECTURES)
     # The members agree on what they were fitted to, as far as nothing else was measured.
-    assert 0.97 < surrogate.familiar(predicted).mean() < 1
+    assert 0.97 < surrogate.familiar(ARCHIVE.cells, predicted).mean() < 1
     assert exact.cost is not None
     assert exact.cost > 0
 
@@ -146,7 +147,7 @@ def test_only_whole_trainings_of_the_space_are_answered(surrogate: Surrogate) ->
 
 def test_it_says_once_that_it_guesses(surrogate: Surrogate) -> None:
     strict = SurrogateEvaluator(replace(surrogate, spread=-1.0))
-    with pytest.warns(UserWarning, match="surrogate guesses: the members of the surrogate disagree by"):
+    with pytest.warns(UserWarning, match="surrogate guesses: an architecture is unlike those"):
         assert strict.evaluate(ARCHITECTURES[0]).metrics["familiar"] == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -186,7 +187,7 @@ def test_a_perfect_surrogate_has_perfect_measures() -> None:
         def predict(self, cells: object) -> np.ndarray:
             return np.stack([VALUES, VALUES])
 
-    found = assess(Surrogate(SPACE, Oracle(), None, 0.01, 0.0, {}), ARCHIVE)  # type: ignore[arg-type]
+    found = assess(Surrogate(SPACE, Oracle(), None, 0.01, 0.0, (), {}), ARCHIVE)  # type: ignore[arg-type]
     expected = {"r2": 1, "kendall": 1, "spearman": 1, "rmse": 0, "kendall_top": 1, "coverage": 1, "trainings": 160}
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-9), name
