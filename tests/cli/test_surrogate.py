@@ -106,7 +106,7 @@ def test_a_search_asks_it(folder: Path, tmp_path: Path) -> None:
             "expected one of xgb, lgb, gin, gnn",
         ),
         (("fit", "FILE", "--space", "nasbench201", "--share", 0.1, "--out", "OUT"), 3, "expected 30 or more trainings"),
-        (("fit", "none.parquet", "--space", "nasbench201", "--out", "OUT"), 3, "expected a Parquet file of trainings"),
+        (("fit", "none.parquet", "--space", "nasbench201", "--out", "OUT"), 3, "none.parquet: there is no such file"),
         (("query", "none", "FILE"), 3, "neither a folder with a surrogate.json nor a surrogate that is known"),
     ],
 )
