@@ -98,6 +98,15 @@ def test_all_that_a_prediction_needs_is_paid_for(monkeypatch: pytest.MonkeyPatch
     assert np.isnan(curve.measures["rmse"])
 
 
+def test_the_best_of_fewer_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction, "FEWER", {"early-accuracy": 30})
+    asked = (0, 6, 0, 50, "random", None, (None, ""))
+    fewer, all_of_them = (prediction._run("digits101", name, *asked) for name in ("early-accuracy", "sotl-e"))
+    assert np.isnan([fewer.measures["precision_10"], fewer.measures["precision_20"]]).all()
+    assert fewer.measures["kendall"] > 0
+    assert all_of_them.measures["precision_20"] > 0
+
+
 def test_a_fit_that_fails_predicts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: object) -> None:
         raise ModelFittingError("no")
@@ -211,7 +220,7 @@ def test_curves_of_spiking_networks() -> None:
         data = prediction_data("spikenas")
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    assert len(data.targets) == 14_935
+    assert len(data.targets) == len(set(data.space.hashes(data.cells))) == 6_130
     assert data.epochs == 100
     info = data.info(np.array([5, 9]), 7, {})
     assert info.curve("validation_accuracy").shape == (2, 7)
