@@ -98,17 +98,18 @@ def _of_source(model: CellAutoencoder, source: str, shapes: Sequence[InputShape]
     from graphnas.analysis.any_origin import LARGEST, embed_architectures, embed_cell, embed_network
     from graphnas.cli.architectures import read_architectures
     from graphnas.cli.importing import is_network, read_cell, read_network
-    from graphnas.importing import ImportFailed, macro_structure
+    from graphnas.importing import ImportFailed, graph_of_cell, macro_structure
     from graphnas.spaces import Space
 
     if is_network(source):
         try:
+            if source.lower().endswith(".graphml") and (cell := read_cell(source)).size <= LARGEST:
+                graph_of_cell(cell)  # refuses one that no path leads through
+                return [embed_cell(model, source, cell)]
             graph = read_network(source, shapes)
         except (ImportFailed, FileNotFoundError, ImportError) as error:
             message = str(error)
             raise BadData(message if message.startswith(source) else f"{source}: {message}") from None
-        if source.lower().endswith(".graphml") and len(graph.vertices) <= LARGEST:
-            return [embed_cell(model, source, read_cell(source))]
         return embed_network(model, source, macro_structure(graph))
     if source.endswith(".py"):
         raise BadData(f"{source}: expected {source}:NAME, a network or a function that makes it")

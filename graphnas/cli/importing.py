@@ -128,10 +128,12 @@ def read_network(name: str, shapes: Sequence[InputShape]) -> CoarseGraph:
     if not is_network(name):
         raise BadData(f"{name}: expected FILE.onnx, FILE.graphml or FILE.py:NAME")
     file, _, attribute = name.rpartition(":")
-    if name.lower().endswith((".onnx", ".graphml")):
+    if name.lower().endswith(".graphml"):
+        return graph_of_cell(read_cell(name))
+    if name.lower().endswith(".onnx"):
         if not Path(name).is_file():
             raise BadData(f"{name}: there is no such file")
-        return coarsen(read_onnx(name)) if name.lower().endswith(".onnx") else graph_of_cell(read_cell(name))
+        return coarsen(read_onnx(name))
     import torch
 
     network = _network(Path(file), attribute)
@@ -153,6 +155,8 @@ def read_cell(name: str) -> Cell:
     from graphnas.cli.architectures import read_text
     from graphnas.formats.graphs import from_graphml
 
+    if not Path(name).is_file():
+        raise BadData(f"{name}: there is no such file")
     try:
         return from_graphml(read_text(Path(name)))
     except ValueError as error:
